@@ -5,3 +5,4 @@ pub mod engine;
 pub mod kernel;
 pub mod stack;
 pub mod store;
+pub mod tenancy;

@@ -79,10 +79,10 @@ macro_rules! labels {
     )*};
 }
 
-// 24 + 24 + 12 characters with two separators stay within a DNS label's 63.
+// Project, environment and tenant with their separators (24 + 4 + 12 + 2 + 20) stay within a DNS label of 63.
 labels! {
     /// The short name of a tenant, as in paths and host names.
-    TenantSlug = ("tenant name", 24, ["api", "admin", "new", "static", "git", "wharf", "system"]);
+    TenantSlug = ("tenant name", 20, ["api", "admin", "new", "static", "git", "wharf", "system"]);
     /// The short name of a project; users say "app".
     ProjectSlug = ("app name", 24, ["wharf", "new", "api", "git", "www"]);
     /// The short name of an environment.

@@ -1,0 +1,132 @@
+//! The values of this room.
+
+use serde::{Deserialize, Serialize};
+
+use super::roles::{Role, Scope};
+use crate::kernel::clock::Timestamp;
+use crate::kernel::id::{DomainId, EnvironmentId, ProjectId, SshKeyId, TenantId, TokenId, UserId};
+use crate::kernel::name::{EnvironmentSlug, HostName, ProjectSlug, ServiceName, TenantSlug};
+
+/// A person.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct User {
+    pub id: UserId,
+    pub email: String,
+    pub name: String,
+    pub is_operator: bool,
+}
+
+/// A tenant somebody is a member of.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Membership {
+    #[serde(skip)]
+    pub tenant_id: TenantId,
+    pub slug: TenantSlug,
+    pub name: String,
+    pub role: Role,
+}
+
+/// A member of a tenant.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Member {
+    pub user_id: UserId,
+    pub email: String,
+    pub name: String,
+    pub role: Role,
+    pub since: Timestamp,
+}
+
+/// An API token, without its secret.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ApiToken {
+    pub id: TokenId,
+    pub name: String,
+    pub scope: Scope,
+    pub created_at: Timestamp,
+    pub last_used_at: Option<Timestamp>,
+    pub expires_at: Option<Timestamp>,
+}
+
+/// A public key somebody pushes with.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct SshKey {
+    pub id: SshKeyId,
+    pub name: String,
+    pub fingerprint: String,
+    pub created_at: Timestamp,
+    pub last_used_at: Option<Timestamp>,
+}
+
+/// An environment of a project with what identifies it: what users call an app.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Environment {
+    pub id: EnvironmentId,
+    pub tenant_id: TenantId,
+    pub tenant: TenantSlug,
+    pub project_id: ProjectId,
+    pub project: ProjectSlug,
+    pub slug: EnvironmentSlug,
+    pub protected: bool,
+    pub deploy_branch: Option<String>,
+    pub config_version: i64,
+    pub target_revision: Option<i64>,
+    pub serving_revision: Option<i64>,
+    pub generation: i64,
+    pub stopped: bool,
+    pub destroyed: bool,
+    pub created_at: Timestamp,
+}
+
+impl Environment {
+    /// What people call it: `shop`, or `shop/staging` away from production.
+    #[must_use]
+    pub fn display_name(&self) -> String {
+        if self.slug.is_production() { self.project.to_string() } else { format!("{}/{}", self.project, self.slug) }
+    }
+
+    /// The names of the network all its containers share.
+    #[must_use]
+    pub fn network(&self) -> String {
+        format!("wharf-{}", self.id)
+    }
+}
+
+/// A host name that leads to a service of an environment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Domain {
+    pub id: DomainId,
+    pub environment_id: EnvironmentId,
+    pub host: HostName,
+    pub service: ServiceName,
+    pub is_default: bool,
+}
+
+/// One version of an environment's configuration, without its values.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ConfigVersion {
+    pub version: i64,
+    pub names: Vec<String>,
+    pub author: String,
+    pub created_at: Timestamp,
+}
+
+/// The default host name of an environment below the platform's domain.
+/// The primary tenant's names stay short; others carry the tenant, so that two tenants never want the same name.
+#[must_use]
+pub fn default_host(
+    platform: &str,
+    primary: bool,
+    tenant: &TenantSlug,
+    project: &ProjectSlug,
+    environment: &EnvironmentSlug,
+) -> String {
+    // A name holds no double hyphen, so the parts cannot be confused; `-e-` keeps an environment from reading as a tenant.
+    let mut label = project.to_string();
+    if !environment.is_production() {
+        label = format!("{label}--e-{environment}");
+    }
+    if !primary {
+        label = format!("{label}--{tenant}");
+    }
+    format!("{label}.{platform}")
+}

@@ -1,0 +1,7 @@
+//! The SQL of this room, one file per thing.
+
+pub mod config;
+pub mod domains;
+pub mod members;
+pub mod people;
+pub mod projects;
