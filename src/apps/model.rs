@@ -1,0 +1,283 @@
+//! What the verbs take and give: the words of the API and the portal.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::kernel::name::{EnvironmentSlug, ProjectSlug, TenantSlug};
+use crate::tenancy::access::{Entered, Principal, Tenant};
+use crate::tenancy::roles::Role;
+
+/// Somebody with a checked permission in a tenant, about to use a verb.
+#[derive(Debug, Clone)]
+pub struct Caller {
+    pub tenant: Tenant,
+    pub slug: TenantSlug,
+    pub role: Role,
+    /// Who, as operations record it: the person's e-mail address.
+    pub actor: String,
+}
+
+impl Caller {
+    /// From a principal that was let in.
+    #[must_use]
+    pub fn new(who: &Principal, entered: Entered) -> Self {
+        Self { tenant: entered.tenant, slug: entered.slug, role: entered.role, actor: who.email.clone() }
+    }
+}
+
+/// Which app: a project and one of its environments.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AppPath {
+    pub project: ProjectSlug,
+    pub environment: EnvironmentSlug,
+}
+
+/// State of an app at a glance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum AppState {
+    /// Nothing was deployed yet.
+    Empty,
+    /// A change is being carried out.
+    Deploying,
+    /// All wanted instances are healthy.
+    Running,
+    /// Serving, but with fewer healthy instances than wanted.
+    Degraded,
+    /// Stopped by somebody.
+    Stopped,
+    /// Nothing healthy serves.
+    Down,
+}
+
+/// One line of the list of apps.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct AppSummary {
+    pub project: String,
+    pub environment: String,
+    pub state: AppState,
+    /// Where it answers; none before the first deploy of a web service.
+    pub url: Option<String>,
+    /// The revision that takes traffic.
+    pub revision: Option<i64>,
+    /// Healthy and wanted instances.
+    pub healthy: u32,
+    pub wanted: u32,
+    /// The newest operation.
+    pub last_operation: Option<OperationView>,
+}
+
+/// Everything about one app that fits a page.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct AppDetail {
+    pub tenant: String,
+    pub project: String,
+    pub environment: String,
+    pub state: AppState,
+    pub urls: Vec<String>,
+    pub domains: Vec<DomainView>,
+    pub git: GitRemotes,
+    pub deploy_branch: Option<String>,
+    /// The revision that takes traffic, and the one being rolled out when that differs.
+    pub revision: Option<i64>,
+    pub target_revision: Option<i64>,
+    pub config_version: i64,
+    pub services: Vec<ServiceView>,
+    /// The operation that is changing the app now.
+    pub operation: Option<OperationView>,
+    /// RFC 3339.
+    pub created_at: String,
+}
+
+/// Where to push.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct GitRemotes {
+    pub http: String,
+    pub ssh: String,
+}
+
+/// One service and its instances.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct ServiceView {
+    pub name: String,
+    /// `web` or `worker`.
+    pub kind: String,
+    pub wanted: u32,
+    pub healthy: u32,
+    /// What it waits for and why, one sentence each; empty when all is well.
+    pub waiting_for: Vec<String>,
+    pub instances: Vec<InstanceView>,
+}
+
+/// One instance.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct InstanceView {
+    /// `web.1`
+    pub name: String,
+    pub revision: i64,
+    /// `provision`, `ready`, `run`, `draining`, `failed` …
+    pub state: String,
+    /// Why, when it is not simply running.
+    pub detail: Option<String>,
+    /// RFC 3339; none while it does not run.
+    pub started_at: Option<String>,
+    pub restarts: u32,
+}
+
+/// A host name of an app.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct DomainView {
+    pub host: String,
+    pub service: String,
+    pub url: String,
+    /// Given by the platform; it stays as long as the app.
+    pub is_default: bool,
+}
+
+/// A release: one revision of the app.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct RevisionView {
+    pub number: i64,
+    pub hash: String,
+    pub source_commit: Option<String>,
+    pub author: String,
+    pub message: String,
+    pub config_version: i64,
+    /// RFC 3339.
+    pub created_at: String,
+    /// Takes traffic now.
+    pub serving: bool,
+    /// Why it never served, when it did not.
+    pub failed_reason: Option<String>,
+    /// What differs from the revision before it.
+    pub changes: Vec<String>,
+}
+
+/// A durable unit of change.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct OperationView {
+    pub id: String,
+    /// `deploy`, `rollback`, `config`, `scale`, `restart`, `stop`, `start`, `run`, `destroy`
+    pub kind: String,
+    /// `queued`, `running`, `succeeded`, `failed`, `cancelled`
+    pub state: String,
+    /// What it is doing now: `build-queue`, `build`, `release`, `rollout` …
+    pub phase: String,
+    pub actor: String,
+    pub cause: String,
+    pub revision: Option<i64>,
+    /// The result, or the reason of the failure, in one sentence.
+    pub summary: Option<String>,
+    /// RFC 3339.
+    pub created_at: String,
+    pub finished_at: Option<String>,
+    pub deadline_at: String,
+}
+
+/// One line of an operation's log.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct OperationLine {
+    pub seq: i64,
+    /// RFC 3339.
+    pub at: String,
+    /// `step`, `output`, `notice`, `error`
+    pub kind: String,
+    pub line: String,
+}
+
+/// One line an instance printed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct LogLine {
+    /// RFC 3339.
+    pub at: String,
+    /// `web.1`
+    pub instance: String,
+    pub revision: i64,
+    /// `stdout` or `stderr`
+    pub stream: String,
+    pub line: String,
+}
+
+/// Which lines are wanted.
+#[derive(Debug, Clone, Default)]
+pub struct LogFilter {
+    /// Only this service.
+    pub service: Option<String>,
+    /// Only so many seconds back.
+    pub since_seconds: Option<u32>,
+    /// At most so many of the last lines of each instance.
+    pub tail: Option<u32>,
+    /// Go on with new lines, also of instances that start later.
+    pub follow: bool,
+}
+
+/// The configuration with its values.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct ConfigView {
+    pub version: i64,
+    pub values: BTreeMap<String, String>,
+}
+
+/// A change of the configuration.
+#[derive(Debug, Clone, Default, Deserialize, Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ConfigChange {
+    /// Variables to set.
+    #[serde(default)]
+    pub set: BTreeMap<String, String>,
+    /// Names to remove.
+    #[serde(default)]
+    pub unset: Vec<String>,
+    /// Only store it; the next deploy takes it.
+    #[serde(default)]
+    pub no_restart: bool,
+}
+
+/// What a change of the configuration led to.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct ConfigOutcome {
+    pub version: i64,
+    /// The operation that brings it to the instances; none when nothing runs or it was not wanted.
+    pub operation: Option<OperationView>,
+}
+
+/// A deploy of an image.
+#[derive(Debug, Clone, Deserialize, Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ImageDeploy {
+    /// Such as `ghcr.io/acme/shop:1.2`.
+    pub image: String,
+    #[serde(default)]
+    pub message: Option<String>,
+}
+
+/// A deploy of sources that were uploaded or pushed.
+#[derive(Debug, Clone, Default)]
+pub struct SourceDeploy {
+    /// Full commit id, for a push.
+    pub commit: Option<String>,
+    pub message: String,
+    pub no_cache: bool,
+    /// `push` or `upload`.
+    pub cause: String,
+}
+
+/// A one-off command.
+#[derive(Debug, Clone, Deserialize, Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RunRequest {
+    /// The argument vector.
+    pub command: Vec<String>,
+    /// Whose image and limits; `web` when left out, or the first service.
+    #[serde(default)]
+    pub service: Option<String>,
+    /// With a terminal.
+    #[serde(default)]
+    pub tty: bool,
+    #[serde(default)]
+    pub columns: Option<u16>,
+    #[serde(default)]
+    pub rows: Option<u16>,
+}
