@@ -5,6 +5,7 @@ pub mod apps;
 pub mod engine;
 pub mod kernel;
 pub mod operations;
+pub mod releases;
 pub mod stack;
 pub mod store;
 pub mod tenancy;
