@@ -83,9 +83,12 @@ CREATE TABLE environments (
     protected        INTEGER NOT NULL DEFAULT 0,
     deploy_branch    TEXT, -- set by the first push
     config_version   INTEGER NOT NULL DEFAULT 0, -- the newest configuration, which the next revision takes
-    target_revision  INTEGER, -- the revision that shall run
-    serving_revision INTEGER, -- the newest revision that passed and takes traffic
-    generation       INTEGER NOT NULL DEFAULT 0, -- counts restarts on request
+    generation       INTEGER NOT NULL DEFAULT 0, -- counts attempts to run something: deploys, rollbacks, restarts
+    target_revision  INTEGER, -- the revision that shall run, the attempt it belongs to, and since when
+    target_generation  INTEGER,
+    target_since     INTEGER,
+    serving_revision INTEGER, -- the revision that passed and takes traffic, and its attempt
+    serving_generation INTEGER,
     stopped          INTEGER NOT NULL DEFAULT 0,
     destroyed        INTEGER NOT NULL DEFAULT 0, -- everything of it is being removed
     created_at       INTEGER NOT NULL,

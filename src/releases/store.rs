@@ -28,13 +28,22 @@ pub struct Stored {
     pub failed_reason: Option<String>,
 }
 
+/// One attempt to run a revision.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Attempt {
+    pub revision: i64,
+    pub generation: i64,
+}
+
 /// What shall run in an environment, as its row says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Desired {
-    pub target: Option<i64>,
-    pub serving: Option<i64>,
-    pub generation: i64,
+    /// What shall run, and since when that is so.
+    pub target: Option<(Attempt, Timestamp)>,
+    /// What passed and takes traffic.
+    pub serving: Option<Attempt>,
     pub stopped: bool,
+    pub destroyed: bool,
 }
 
 struct Row {
@@ -187,7 +196,7 @@ pub async fn forget(
 /// What shall run, as the row says now.
 ///
 /// # Errors
-/// When the database cannot be read, or the environment is gone.
+/// When the database cannot be read.
 pub async fn desired(
     store: &Store,
     tenant: &Tenant,
@@ -195,21 +204,25 @@ pub async fn desired(
 ) -> Result<Option<Desired>, StoreError> {
     let tenant = tenant.id();
     let row = sqlx::query!(
-        r#"SELECT target_revision, serving_revision, generation, stopped AS "stopped: bool" FROM environments WHERE tenant_id = ? AND id = ?"#,
+        r#"SELECT target_revision, target_generation, target_since AS "target_since: Timestamp", serving_revision, serving_generation,
+                  stopped AS "stopped: bool", destroyed AS "destroyed: bool"
+           FROM environments WHERE tenant_id = ? AND id = ?"#,
         tenant,
         environment
     )
     .fetch_optional(store.read())
     .await?;
+    let attempt =
+        |revision: Option<i64>, generation: Option<i64>| Some(Attempt { revision: revision?, generation: generation? });
     Ok(row.map(|r| Desired {
-        target: r.target_revision,
-        serving: r.serving_revision,
-        generation: r.generation,
+        target: attempt(r.target_revision, r.target_generation).zip(r.target_since),
+        serving: attempt(r.serving_revision, r.serving_generation),
         stopped: r.stopped,
+        destroyed: r.destroyed,
     }))
 }
 
-/// Says which revision shall run, and that the app is not stopped.
+/// Begins an attempt to run a revision, and ends a stop; gives the attempt.
 ///
 /// # Errors
 /// When the database cannot be written.
@@ -217,21 +230,25 @@ pub async fn set_target(
     tx: &mut Write,
     tenant: &Tenant,
     environment: &EnvironmentId,
-    number: i64,
-) -> Result<(), StoreError> {
+    revision: i64,
+    now: Timestamp,
+) -> Result<Attempt, StoreError> {
     let tenant = tenant.id();
-    sqlx::query!(
-        "UPDATE environments SET target_revision = ?, stopped = 0 WHERE id = ? AND tenant_id = ?",
-        number,
+    let generation = sqlx::query_scalar!(
+        "UPDATE environments SET generation = generation + 1, target_generation = generation + 1, target_revision = ?, target_since = ?,
+                stopped = 0
+         WHERE id = ? AND tenant_id = ? RETURNING generation",
+        revision,
+        now,
         environment,
         tenant
     )
-    .execute(&mut **tx)
+    .fetch_one(&mut **tx)
     .await?;
-    Ok(())
+    Ok(Attempt { revision, generation })
 }
 
-/// The target passed: it takes the traffic now. False when the target has changed meanwhile.
+/// The attempt passed: it takes the traffic now. False when something else is wanted meanwhile.
 ///
 /// # Errors
 /// When the database cannot be written.
@@ -239,22 +256,24 @@ pub async fn mark_serving(
     tx: &mut Write,
     tenant: &Tenant,
     environment: &EnvironmentId,
-    number: i64,
+    attempt: Attempt,
 ) -> Result<bool, StoreError> {
     let tenant = tenant.id();
     let done = sqlx::query!(
-        "UPDATE environments SET serving_revision = target_revision WHERE id = ? AND tenant_id = ? AND target_revision = ?",
+        "UPDATE environments SET serving_revision = target_revision, serving_generation = target_generation
+         WHERE id = ? AND tenant_id = ? AND target_revision = ? AND target_generation = ?",
         environment,
         tenant,
-        number
+        attempt.revision,
+        attempt.generation
     )
     .execute(&mut **tx)
     .await?;
     Ok(done.rows_affected() == 1)
 }
 
-/// Gives a target up: the serving revision is wanted again, and the revision remembers why. False when the target has
-/// changed meanwhile.
+/// Gives an attempt up: what serves is wanted again, and a revision that never served remembers why.
+/// False when something else is wanted meanwhile.
 ///
 /// # Errors
 /// When the database cannot be written.
@@ -262,15 +281,17 @@ pub async fn fail_target(
     tx: &mut Write,
     tenant: &Tenant,
     environment: &EnvironmentId,
-    number: i64,
+    attempt: Attempt,
     reason: &str,
 ) -> Result<bool, StoreError> {
     let tenant = tenant.id();
     let done = sqlx::query!(
-        "UPDATE environments SET target_revision = serving_revision WHERE id = ? AND tenant_id = ? AND target_revision = ?",
+        "UPDATE environments SET target_revision = serving_revision, target_generation = serving_generation
+         WHERE id = ? AND tenant_id = ? AND target_revision = ? AND target_generation = ?",
         environment,
         tenant,
-        number
+        attempt.revision,
+        attempt.generation
     )
     .execute(&mut **tx)
     .await?;
@@ -283,26 +304,11 @@ pub async fn fail_target(
         reason,
         environment,
         tenant,
-        number
+        attempt.revision
     )
     .execute(&mut **tx)
     .await?;
     Ok(true)
-}
-
-/// Wants all instances replaced; gives the new generation.
-///
-/// # Errors
-/// When the database cannot be written.
-pub async fn bump_generation(tx: &mut Write, tenant: &Tenant, environment: &EnvironmentId) -> Result<i64, StoreError> {
-    let tenant = tenant.id();
-    Ok(sqlx::query_scalar!(
-        "UPDATE environments SET generation = generation + 1 WHERE id = ? AND tenant_id = ? RETURNING generation",
-        environment,
-        tenant
-    )
-    .fetch_one(&mut **tx)
-    .await?)
 }
 
 /// Wants everything down, or up again.

@@ -67,7 +67,7 @@ pub async fn find(
         r#"SELECT e.id AS "id: EnvironmentId", e.tenant_id AS "tenant_id: TenantId", t.slug AS "tenant: TenantSlug",
                   e.project_id AS "project_id: ProjectId", p.slug AS "project: ProjectSlug", e.slug AS "slug: EnvironmentSlug",
                   e.protected AS "protected: bool", e.deploy_branch, e.config_version, e.target_revision, e.serving_revision,
-                  e.generation, e.stopped AS "stopped: bool", e.destroyed AS "destroyed: bool",
+                  e.stopped AS "stopped: bool", e.destroyed AS "destroyed: bool",
                   e.created_at AS "created_at: Timestamp"
            FROM environments e JOIN projects p ON p.id = e.project_id JOIN tenants t ON t.id = e.tenant_id
            WHERE e.tenant_id = ? AND p.slug = ? AND e.slug = ? AND e.destroyed = 0"#,
@@ -90,7 +90,7 @@ pub async fn list(store: &Store, tenant: &Tenant) -> Result<Vec<Environment>, St
         r#"SELECT e.id AS "id: EnvironmentId", e.tenant_id AS "tenant_id: TenantId", t.slug AS "tenant: TenantSlug",
                   e.project_id AS "project_id: ProjectId", p.slug AS "project: ProjectSlug", e.slug AS "slug: EnvironmentSlug",
                   e.protected AS "protected: bool", e.deploy_branch, e.config_version, e.target_revision, e.serving_revision,
-                  e.generation, e.stopped AS "stopped: bool", e.destroyed AS "destroyed: bool",
+                  e.stopped AS "stopped: bool", e.destroyed AS "destroyed: bool",
                   e.created_at AS "created_at: Timestamp"
            FROM environments e JOIN projects p ON p.id = e.project_id JOIN tenants t ON t.id = e.tenant_id
            WHERE e.tenant_id = ? AND e.destroyed = 0 ORDER BY p.slug, e.slug"#,
@@ -110,7 +110,7 @@ pub async fn every(store: &Store) -> Result<Vec<Environment>, StoreError> {
         r#"SELECT e.id AS "id: EnvironmentId", e.tenant_id AS "tenant_id: TenantId", t.slug AS "tenant: TenantSlug",
                   e.project_id AS "project_id: ProjectId", p.slug AS "project: ProjectSlug", e.slug AS "slug: EnvironmentSlug",
                   e.protected AS "protected: bool", e.deploy_branch, e.config_version, e.target_revision, e.serving_revision,
-                  e.generation, e.stopped AS "stopped: bool", e.destroyed AS "destroyed: bool",
+                  e.stopped AS "stopped: bool", e.destroyed AS "destroyed: bool",
                   e.created_at AS "created_at: Timestamp"
            FROM environments e JOIN projects p ON p.id = e.project_id JOIN tenants t ON t.id = e.tenant_id
            ORDER BY e.id"#
