@@ -16,16 +16,21 @@ pub mod error;
 pub mod model;
 mod projects;
 mod streams;
+mod view;
 
 pub use accounts::{NewPerson, SetupOutcome};
 pub use error::AppError;
 pub use model::*;
-pub use streams::{LineStream, RunEvent, RunInput, RunSession};
+pub use streams::{LineStream, OperationEvent, RunEvent, RunInput, RunSession};
 
 use std::sync::{Arc, Mutex};
 
+use crate::engine::Engine;
 use crate::kernel::clock::{Clock, Timestamp};
 use crate::kernel::random::Random;
+use crate::operations::Operations;
+use crate::pipelines::Deployer;
+use crate::scheduler::Scheduler;
 use crate::store::Store;
 use crate::tenancy::access::Tenant;
 use crate::tenancy::attempts::Attempts;
@@ -86,14 +91,44 @@ struct Inner {
     random: Random,
     addresses: Addresses,
     attempts: Mutex<Attempts>,
+    live: Live,
+}
+
+/// The parts that carry out what the verbs decide.
+#[derive(Clone)]
+pub struct Live {
+    pub engine: Arc<dyn Engine>,
+    pub operations: Operations,
+    pub scheduler: Scheduler,
+    pub deployer: Deployer,
 }
 
 impl Apps {
     /// The verbs over this state.
     #[must_use]
-    pub fn new(store: Store, vault: Vault, clock: Clock, random: Random, addresses: Addresses) -> Self {
+    pub fn new(store: Store, vault: Vault, clock: Clock, random: Random, addresses: Addresses, live: Live) -> Self {
         let attempts = Mutex::new(Attempts::default());
-        Self { inner: Arc::new(Inner { store, vault, clock, random, addresses, attempts }) }
+        Self { inner: Arc::new(Inner { store, vault, clock, random, addresses, attempts, live }) }
+    }
+
+    fn engine(&self) -> &dyn Engine {
+        self.inner.live.engine.as_ref()
+    }
+
+    fn operations_handle(&self) -> &Operations {
+        &self.inner.live.operations
+    }
+
+    fn scheduler(&self) -> &Scheduler {
+        &self.inner.live.scheduler
+    }
+
+    fn deployer(&self) -> &Deployer {
+        &self.inner.live.deployer
+    }
+
+    fn addresses(&self) -> &Addresses {
+        &self.inner.addresses
     }
 
     fn store(&self) -> &Store {

@@ -230,6 +230,6 @@ fn describe(plan: &BuildPlan) -> String {
 }
 
 /// Whose images and containers of an environment are.
-pub(super) fn owner(environment: &Environment) -> Owner {
+pub fn owner(environment: &Environment) -> Owner {
     Owner { tenant: environment.tenant_id.clone(), project: environment.project_id.clone(), environment: environment.id.clone() }
 }

@@ -16,6 +16,7 @@ pub mod settings;
 mod stack;
 
 pub use input::Input;
+pub use build::owner;
 pub use settings::BuildSettings;
 
 use std::path::PathBuf;
@@ -103,6 +104,12 @@ impl Deployer {
     #[must_use]
     pub fn build_queue(&self) -> Vec<(String, String)> {
         self.queue.snapshot()
+    }
+
+    /// Bytes of source one deploy may have, unpacked.
+    #[must_use]
+    pub fn source_limit(&self) -> u64 {
+        self.parts.builds.source_bytes
     }
 
     /// Where an operation's uploaded source is kept until it is built.
