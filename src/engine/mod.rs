@@ -7,6 +7,7 @@
 //!
 //! To add one more engine: implement [`Engine`] in a file of its own and run `conformance.rs` on it.
 
+pub mod docker;
 pub mod spec;
 
 pub use spec::*;
