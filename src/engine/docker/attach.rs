@@ -106,6 +106,9 @@ mod tests {
     #[test]
     fn a_terminal_is_raw() {
         let mut buffer = BytesMut::from(&b"\x01\x1b[0m"[..]);
-        assert_eq!(Output { tty: true }.decode(&mut buffer).unwrap(), Some((OutputStream::Stdout, "\x01\x1b[0m".into())));
+        assert_eq!(
+            Output { tty: true }.decode(&mut buffer).unwrap(),
+            Some((OutputStream::Stdout, "\x01\x1b[0m".into()))
+        );
     }
 }

@@ -34,7 +34,9 @@ impl DockerEngine {
             match result {
                 Ok(inspect) => match convert::observed(&inspect, self.restarts_of(&id)) {
                     Some(observed) => seen.push(observed),
-                    None => tracing::warn!(container.id = %id, "a container carries our installation label but no whole identity; it is left alone"),
+                    None => {
+                        tracing::warn!(container.id = %id, "a container carries our installation label but no whole identity; it is left alone")
+                    }
                 },
                 // Removed between the list and the look.
                 Err(e) if errors::status(&e) == Some(404) => {}
@@ -51,7 +53,10 @@ impl DockerEngine {
             self.client().await?.inspect_container(id, None).await.map_err(|e| errors::engine(&e, &container(id)))?;
         let labels = inspect.config.as_ref().and_then(|c| c.labels.as_ref());
         if !self.installation.owns(labels) {
-            return Err(EngineError::Refused(format!("{} is not one of this Wharf's and is left alone", container(id))));
+            return Err(EngineError::Refused(format!(
+                "{} is not one of this Wharf's and is left alone",
+                container(id)
+            )));
         }
         Ok(inspect)
     }
@@ -82,7 +87,10 @@ impl DockerEngine {
             Ok(made) => Ok(Some(made.id)),
             Err(e) if errors::status(&e) == Some(409) => Ok(None),
             Err(Error::DockerResponseServerError { status_code: 404, message }) if message.contains("image") => {
-                Err(EngineError::ImageMissing { image: spec.image.clone(), reason: "it is not on this machine".to_owned() })
+                Err(EngineError::ImageMissing {
+                    image: spec.image.clone(),
+                    reason: "it is not on this machine".to_owned(),
+                })
             }
             Err(e) => Err(errors::start_failed(&e, &name)),
         }

@@ -78,9 +78,7 @@ pub(super) fn container_body(installation: &Installation, spec: &InstanceSpec, a
         open_stdin: Some(attached),
         stdin_once: Some(attached),
         host_config: Some(host_config(&spec.limits, &spec.network)),
-        networking_config: Some(NetworkingConfig {
-            endpoints_config: Some([(spec.network.clone(), endpoint)].into()),
-        }),
+        networking_config: Some(NetworkingConfig { endpoints_config: Some([(spec.network.clone(), endpoint)].into()) }),
         ..Default::default()
     }
 }
@@ -110,10 +108,7 @@ fn host_config(limits: &Limits, network: &str) -> HostConfig {
         init: Some(true),
         // The planner does the upkeep; two keepers would fight.
         restart_policy: Some(RestartPolicy { name: Some(RestartPolicyNameEnum::NO), maximum_retry_count: None }),
-        log_config: Some(HostConfigLogConfig {
-            typ: Some("json-file".to_owned()),
-            config: Some(log_options()),
-        }),
+        log_config: Some(HostConfigLogConfig { typ: Some("json-file".to_owned()), config: Some(log_options()) }),
         ..Default::default()
     }
 }

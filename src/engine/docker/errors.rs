@@ -68,7 +68,8 @@ pub(super) fn explain_start(message: &str) -> String {
 
 /// Why an image could not be pulled, in plain words.
 pub(super) fn explain_pull(message: &str) -> String {
-    let unreachable = ["no such host", "dial tcp", "i/o timeout", "Client.Timeout", "connection refused", "TLS handshake"];
+    let unreachable =
+        ["no such host", "dial tcp", "i/o timeout", "Client.Timeout", "connection refused", "TLS handshake"];
     let message = message.trim();
     if unreachable.iter().any(|part| message.contains(part)) {
         return format!("the registry cannot be reached from this machine ({message})");

@@ -39,7 +39,9 @@ impl DockerEngine {
         match tokio::time::timeout(PULL_LIMIT, self.pull(&reference)).await {
             Ok(Ok(())) => self.image_facts(name).await,
             Ok(Err(EngineError::Refused(message))) => Err(missing(errors::explain_pull(&message))),
-            Ok(Err(EngineError::NotFound(_))) => Err(missing("the registry has no such image, or it is private".to_owned())),
+            Ok(Err(EngineError::NotFound(_))) => {
+                Err(missing("the registry has no such image, or it is private".to_owned()))
+            }
             Ok(Err(e)) => Err(e),
             Err(_) => Err(EngineError::TimedOut { what: format!("pulling {name}"), seconds: PULL_LIMIT.as_secs() }),
         }
@@ -149,7 +151,8 @@ impl DockerEngine {
 
 fn facts(inspect: ImageInspect) -> ImageFacts {
     let config = inspect.config.unwrap_or_default();
-    let mut exposed_ports: Vec<u16> = config.exposed_ports.unwrap_or_default().iter().filter_map(|p| tcp_port(p)).collect();
+    let mut exposed_ports: Vec<u16> =
+        config.exposed_ports.unwrap_or_default().iter().filter_map(|p| tcp_port(p)).collect();
     exposed_ports.sort_unstable();
     let environment = config.env.unwrap_or_default();
     let pairs = environment.iter().filter_map(|entry| entry.split_once('='));

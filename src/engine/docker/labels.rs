@@ -47,7 +47,9 @@ impl FromStr for Installation {
     fn from_str(text: &str) -> Result<Self, String> {
         let allowed = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
         if text.is_empty() || text.len() > 32 || text.starts_with('-') || !text.bytes().all(allowed) {
-            return Err(format!("`{text}` is not an installation id: use 1 to 32 lower-case letters, digits and hyphens"));
+            return Err(format!(
+                "`{text}` is not an installation id: use 1 to 32 lower-case letters, digits and hyphens"
+            ));
         }
         Ok(Self(text.to_owned()))
     }

@@ -155,12 +155,7 @@ impl Engine for DockerEngine {
     fn inspect_image<'a>(&'a self, name: &'a str) -> EngineFuture<'a, ImageFacts> {
         Box::pin(self.image_facts(name))
     }
-    fn import_image<'a>(
-        &'a self,
-        tag: &'a str,
-        rootfs: Vec<u8>,
-        entrypoint: Vec<String>,
-    ) -> EngineFuture<'a, String> {
+    fn import_image<'a>(&'a self, tag: &'a str, rootfs: Vec<u8>, entrypoint: Vec<String>) -> EngineFuture<'a, String> {
         Box::pin(self.import_rootfs(tag, rootfs, entrypoint))
     }
     fn images(&self) -> EngineFuture<'_, Vec<ObservedImage>> {

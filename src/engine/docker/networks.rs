@@ -28,10 +28,12 @@ impl DockerEngine {
         let call = self.call(Method::POST, "/networks/create", vec![]).await?;
         match call.answer(raw::full(body.to_string().into())).await {
             Ok(_) => Ok(()),
-            Err(EngineError::Refused(message)) if message.contains("address pool") => Err(EngineError::Refused(format!(
-                "Docker has no address range left for another network; give it more with `default-address-pools` in \
+            Err(EngineError::Refused(message)) if message.contains("address pool") => {
+                Err(EngineError::Refused(format!(
+                    "Docker has no address range left for another network; give it more with `default-address-pools` in \
                  /etc/docker/daemon.json ({message})"
-            ))),
+                )))
+            }
             Err(e) => Err(e),
         }
     }

@@ -72,7 +72,10 @@ impl Call<'_> {
             request = request.header(*name, value);
         }
         let request = request.body(body).map_err(|e| EngineError::Refused(e.to_string()))?;
-        let response = sender.send_request(request).await.map_err(|e| EngineError::Unreachable(crate::kernel::error::chain(&e)))?;
+        let response = sender
+            .send_request(request)
+            .await
+            .map_err(|e| EngineError::Unreachable(crate::kernel::error::chain(&e)))?;
         Ok((response, connection))
     }
 
@@ -111,8 +114,7 @@ impl Call<'_> {
                 let message = Answer { body: response.into_body(), connection }.message().await;
                 return Err(EngineError::Refused(format!("{path} was answered with {status}: {message}")));
             }
-            let upgraded =
-                hyper::upgrade::on(response).await.map_err(|e| EngineError::Unreachable(e.to_string()))?;
+            let upgraded = hyper::upgrade::on(response).await.map_err(|e| EngineError::Unreachable(e.to_string()))?;
             // The connection task has handed its socket over and ends by itself.
             drop(connection);
             Ok(upgraded)

@@ -34,7 +34,8 @@ impl DockerEngine {
         let stream = call.upgrade("h2c").await?;
         let routes = Routes::new(HealthServer::new(Alive)).add_service(SecretsServer::new(Store(secrets)));
         let service = TowerToHyperService::new(routes.prepare());
-        let connection = hyper::server::conn::http2::Builder::new(TokioExecutor::new()).serve_connection(stream, service);
+        let connection =
+            hyper::server::conn::http2::Builder::new(TokioExecutor::new()).serve_connection(stream, service);
         Ok(async move { connection.await.map_err(|e| EngineError::Unreachable(chain(&e))) })
     }
 }
