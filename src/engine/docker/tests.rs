@@ -136,3 +136,36 @@ async fn a_daemon_that_is_not_there_is_unreachable() {
         );
     }
 }
+
+#[tokio::test]
+async fn start_errors_carry_their_cause() {
+    with_docker(|lab| async move {
+        let owner = conformance::owner();
+        lab.engine.ensure_network(&conformance::network_of(&owner), &owner).await.unwrap();
+        let spec = conformance::spec(&*lab, &owner, "web", Program::Forever);
+        let missing = crate::engine::InstanceSpec { image: format!("sha256:{}", "0".repeat(64)), ..spec.clone() };
+        let error = lab.engine.start(&missing).await.unwrap_err();
+        assert!(matches!(error, EngineError::ImageMissing { .. }), "{error}");
+        let broken = crate::engine::InstanceSpec { command: Some(vec!["/no/such/program".to_owned()]), ..spec };
+        let id = lab.engine.start(&broken).await.unwrap();
+        assert_eq!(lab.engine.wait(&id).await.unwrap(), 127);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_foreign_container_of_our_name_is_refused() {
+    with_docker(|lab| async move {
+        let owner = conformance::owner();
+        let spec = conformance::spec(&*lab, &owner, "web", Program::Forever);
+        let client = lab.engine.client().await.unwrap();
+        let name = super::convert::container_name(&lab.engine.installation, &spec);
+        let options = bollard::query_parameters::CreateContainerOptionsBuilder::new().name(&name).build();
+        let body = ContainerCreateBody { image: Some(lab.image.clone()), ..Default::default() };
+        let made = client.create_container(Some(options), body).await.unwrap();
+        let result = lab.engine.start(&spec).await;
+        client.remove_container(&made.id, None).await.unwrap();
+        assert!(matches!(result, Err(EngineError::Refused(_))), "{result:?}");
+    })
+    .await;
+}

@@ -129,3 +129,94 @@ async fn a_broken_context_is_told() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn a_step_that_eats_memory_is_killed_and_told() {
+    with_docker(|lab| async move {
+        let text = format!(
+            "FROM {BASE}\nRUN echo {}; perl -e '$x = \"x\" x (1 << 30); sleep 600'\n",
+            lab.engine.installation.as_str()
+        );
+        let (events, error) = outcome(&lab, request(&lab, &text)).await;
+        let Some(EngineError::BuildFailed(text)) = error else { panic!("{error:?} {events:?}") };
+        assert!(text.contains("used more memory than a build may"), "{text}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn dropping_the_stream_stops_the_step() {
+    with_docker(|lab| async move {
+        let marker = format!("marker-{}", lab.engine.installation.as_str());
+        let text = format!("FROM {BASE}\nRUN echo ready; exec perl -e 'sleep 600' {marker}\n");
+        let mut stream = lab.engine.build(request(&lab, &text)).await.unwrap();
+        while stream.next().await.expect("more").unwrap() != BuildEvent::Output("ready".to_owned()) {}
+        assert!(runs(&marker), "the step runs on this machine");
+        drop(stream);
+        let gone = async {
+            while runs(&marker) {
+                tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+            }
+        };
+        tokio::time::timeout(std::time::Duration::from_secs(20), gone).await.expect("the step is stopped");
+    })
+    .await;
+}
+
+/// Whether a process of this machine has the word as its last argument.
+fn runs(word: &str) -> bool {
+    let processes = std::fs::read_dir("/proc").unwrap().flatten();
+    let mut lines = processes.filter_map(|entry| std::fs::read(entry.path().join("cmdline")).ok());
+    lines.any(|line| line.strip_suffix(b"\0").is_some_and(|l| l.ends_with(word.as_bytes())))
+}
+
+#[tokio::test]
+async fn a_root_file_system_becomes_an_image() {
+    with_docker(|lab| async move {
+        let tag = format!("wharf-test/{}:base", lab.engine.installation.as_str());
+        let tar = tar_of(&[("bin/app", b"not a program")]);
+        let entrypoint = vec!["/bin/app".to_owned(), "with \"quotes\"".to_owned()];
+        let id = lab.engine.import_image(&tag, tar, entrypoint.clone()).await.unwrap();
+        assert_eq!(lab.engine.inspect_image(&tag).await.unwrap().id, id);
+        let inspect = lab.engine.client().await.unwrap().inspect_image(&id).await.unwrap();
+        assert_eq!(inspect.config.unwrap().entrypoint, Some(entrypoint));
+        assert_eq!(lab.engine.images().await.unwrap()[0].tags, [tag.clone()]);
+        lab.engine.remove_image(&id).await.unwrap();
+        lab.engine.remove_image(&id).await.unwrap();
+        assert!(matches!(lab.engine.inspect_image(&tag).await, Err(EngineError::NotFound(_))));
+        // An image that somebody else made is left alone.
+        assert!(matches!(lab.engine.remove_image(&lab.image).await, Err(EngineError::Refused(_))));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_image_in_use_stays() {
+    with_docker(|lab| async move {
+        let text = format!("FROM {BASE}\nLABEL salt={}\n", lab.engine.installation.as_str());
+        let (events, error) = outcome(&lab, request(&lab, &text)).await;
+        let Some(BuildEvent::Built(id)) = events.last() else { panic!("{error:?} {events:?}") };
+        let owner = conformance::owner();
+        lab.engine.ensure_network(&conformance::network_of(&owner), &owner).await.unwrap();
+        let spec = conformance::spec(&*lab, &owner, "web", conformance::Program::Forever);
+        let container = lab.engine.start(&crate::engine::InstanceSpec { image: id.clone(), ..spec }).await.unwrap();
+        lab.engine.remove_image(id).await.unwrap();
+        assert_eq!(lab.engine.images().await.unwrap()[0].tags.len(), 1, "it keeps its name, too");
+        lab.engine.remove(&container).await.unwrap();
+        lab.engine.remove_image(id).await.unwrap();
+        assert_eq!(lab.engine.images().await.unwrap(), []);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_registry_that_cannot_be_reached_is_said() {
+    with_docker(|lab| async move {
+        let name = "registry.invalid/wharf-test/none:1";
+        let error = lab.engine.ensure_image(name).await.unwrap_err();
+        let EngineError::ImageMissing { image, reason } = &error else { panic!("{error}") };
+        assert_eq!(image, name);
+        assert!(reason.contains("cannot be reached"), "{reason}");
+    })
+    .await;
+}
