@@ -3,6 +3,7 @@
 //! Docker's API has no such knob for BuildKit, so the limits are written where they take effect: into the cgroup the
 //! steps run in. With the `cgroupfs` driver all steps of all builds share `docker/buildkit`, so the figures hold for
 //! builds together; with the `systemd` driver each step has a scope of its own and gets the figures for itself.
+//! A limit stays in place after the build, until the next build sets its own.
 //! Needs root on Docker's machine; without it builds run unlimited and a warning is logged once per build.
 //! Not covered: what the builder itself does (`COPY`, exporting), which is bound by disk rather than by memory.
 

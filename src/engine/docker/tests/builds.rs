@@ -148,7 +148,8 @@ async fn a_step_that_eats_memory_is_killed_and_told() {
 async fn dropping_the_stream_stops_the_step() {
     with_docker(|lab| async move {
         let marker = format!("marker-{}", lab.engine.installation.as_str());
-        let text = format!("FROM {BASE}\nRUN echo ready; exec perl -e 'sleep 600' {marker}\n");
+        let script = r#"["perl", "-e", "$| = 1; print qq(ready\\n); sleep 600", "#;
+        let text = format!("FROM {BASE}\nRUN {script}\"{marker}\"]\n");
         let mut stream = lab.engine.build(request(&lab, &text)).await.unwrap();
         while stream.next().await.expect("more").unwrap() != BuildEvent::Output("ready".to_owned()) {}
         assert!(runs(&marker), "the step runs on this machine");
