@@ -2,5 +2,6 @@
 //! `docs/ARCHITECTURE.md` is the map.
 
 pub mod engine;
+pub mod git;
 pub mod kernel;
 pub mod stack;
