@@ -3,6 +3,7 @@
 
 pub mod apps;
 pub mod engine;
+pub mod git;
 pub mod kernel;
 pub mod operations;
 pub mod releases;

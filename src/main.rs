@@ -1,1 +1,9 @@
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    // git starts this program as its hook `pre-receive`.
+    if wharf::git::hook::is_hook(std::env::args_os().next().as_deref()) {
+        return wharf::git::hook::main();
+    }
+    ExitCode::SUCCESS
+}
