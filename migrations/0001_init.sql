@@ -147,7 +147,7 @@ CREATE TABLE revisions (
 CREATE TABLE operations (
     id             TEXT PRIMARY KEY NOT NULL,
     tenant_id      TEXT NOT NULL REFERENCES tenants (id),
-    environment_id TEXT NOT NULL REFERENCES environments (id) ON DELETE CASCADE,
+    environment_id TEXT NOT NULL, -- outlives its environment, so that what was done stays known
     kind           TEXT NOT NULL,
     state          TEXT NOT NULL CHECK (state IN ('queued', 'running', 'succeeded', 'failed', 'cancelled')),
     phase          TEXT NOT NULL,

@@ -129,6 +129,45 @@ impl Operations {
         Ok(())
     }
 
+    /// The same within the caller's transaction.
+    ///
+    /// # Errors
+    /// When the database cannot be written.
+    pub async fn phase_in(&self, tx: &mut Write, id: &OperationId, phase: &str) -> Result<(), StoreError> {
+        store::set_phase(tx, id, phase).await
+    }
+
+    /// Takes back an operation that turned out to change nothing, such as a push of tags.
+    ///
+    /// # Errors
+    /// When the database cannot be written.
+    pub async fn discard(&self, id: &OperationId) -> Result<(), StoreError> {
+        let mut tx = self.inner.store.write().await?;
+        store::remove(&mut tx, id).await?;
+        tx.commit().await?;
+        self.running().remove(id);
+        self.ring();
+        Ok(())
+    }
+
+    /// Whether its deadline has passed.
+    #[must_use]
+    pub fn is_late(&self, operation: &Operation) -> bool {
+        self.inner.clock.now() >= operation.deadline_at
+    }
+
+    /// Whether a driver of this process has it.
+    #[must_use]
+    pub fn is_running(&self, id: &OperationId) -> bool {
+        self.running().contains_key(id)
+    }
+
+    /// All that drivers of this process have.
+    #[must_use]
+    pub fn running_ids(&self) -> Vec<OperationId> {
+        self.running().keys().cloned().collect()
+    }
+
     /// Says which revision it made, within the transaction that stores the revision.
     ///
     /// # Errors

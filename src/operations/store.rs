@@ -107,6 +107,11 @@ pub(super) async fn finish(
     Ok(())
 }
 
+pub(super) async fn remove(tx: &mut Write, id: &OperationId) -> Result<(), StoreError> {
+    sqlx::query!("DELETE FROM operations WHERE id = ?", id).execute(&mut **tx).await?;
+    Ok(())
+}
+
 pub(super) async fn get(store: &Store, tenant: &Tenant, id: &OperationId) -> Result<Option<Operation>, StoreError> {
     let tenant = tenant.id();
     Ok(select!("WHERE tenant_id = ? AND id = ?", tenant, id).fetch_optional(store.read()).await?)

@@ -311,6 +311,30 @@ pub async fn fail_target(
     Ok(true)
 }
 
+/// Remembers why a revision never came to run.
+///
+/// # Errors
+/// When the database cannot be written.
+pub async fn note_failed(
+    tx: &mut Write,
+    tenant: &Tenant,
+    environment: &EnvironmentId,
+    number: i64,
+    reason: &str,
+) -> Result<(), StoreError> {
+    let tenant = tenant.id();
+    sqlx::query!(
+        "UPDATE revisions SET failed_reason = ? WHERE environment_id = ? AND tenant_id = ? AND number = ?",
+        reason,
+        environment,
+        tenant,
+        number
+    )
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
 /// Wants everything down, or up again.
 ///
 /// # Errors

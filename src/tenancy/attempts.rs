@@ -37,10 +37,8 @@ impl Attempts {
     pub fn failed(&mut self, key: &str, now: Timestamp) {
         if self.failures.len() >= MOST_KEYS {
             self.failures.retain(|_, (_, last)| now.since_ms(*last) < FORGET_AFTER_MS);
-            if self.failures.len() >= MOST_KEYS
-                && let Some(oldest) = self.failures.iter().min_by_key(|(_, (_, last))| *last).map(|(k, _)| k.clone())
-            {
-                self.failures.remove(&oldest);
+            if self.failures.len() >= MOST_KEYS {
+                self.forget_older_half();
             }
         }
         let entry = self.failures.entry(key.to_owned()).or_insert((0, now));
@@ -48,6 +46,19 @@ impl Attempts {
             entry.0 = 0;
         }
         *entry = (entry.0 + 1, now);
+    }
+
+    /// Half at once, so that a flood of keys does not cost a search for each.
+    fn forget_older_half(&mut self) {
+        let mut times: Vec<Timestamp> = self.failures.values().map(|(_, last)| *last).collect();
+        times.sort_unstable();
+        let middle = times.get(times.len() / 2).copied().unwrap_or_default();
+        let mut left = times.len() / 2;
+        self.failures.retain(|_, (_, last)| {
+            let goes = *last <= middle && left > 0;
+            left -= usize::from(goes);
+            !goes
+        });
     }
 
     /// Forgets a key after a success.
