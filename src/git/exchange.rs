@@ -21,6 +21,8 @@ const GRACE: Duration = Duration::from_secs(3);
 /// Bytes kept of what git writes to its standard error, for the log.
 const STDERR_KEPT: u64 = 4096;
 
+/// What a client gets: bytes of git, or an error where the transport must break off instead of ending properly.
+pub(super) type Chunk = std::io::Result<Bytes>;
 /// What a client sends.
 pub(super) type Input = Box<dyn AsyncRead + Send + Unpin>;
 
@@ -31,7 +33,7 @@ pub(super) struct Exchange {
     /// What the client sends.
     pub input: Input,
     /// Where the answer goes. When its receiver is dropped the client is gone, and git is stopped.
-    pub output: mpsc::Sender<Bytes>,
+    pub output: mpsc::Sender<Chunk>,
     /// When it ends in any case.
     pub deadline: Duration,
     /// Cancelled when the server stops.
@@ -78,7 +80,7 @@ pub(super) async fn run(exchange: Exchange) -> std::io::Result<End> {
 async fn talk(
     child: &mut Child,
     input: Input,
-    output: &mpsc::Sender<Bytes>,
+    output: &mpsc::Sender<Chunk>,
     input_idle: Option<Duration>,
     read_to_end: bool,
 ) -> std::io::Result<End> {
@@ -133,13 +135,13 @@ async fn feed(mut input: Input, stdin: ChildStdin, idle: Option<Duration>) -> st
 }
 
 /// Carries git's bytes to the client; an error means that nobody reads any more.
-async fn drain(mut stdout: impl AsyncRead + Unpin, output: &mpsc::Sender<Bytes>) -> Result<(), ()> {
+async fn drain(mut stdout: impl AsyncRead + Unpin, output: &mpsc::Sender<Chunk>) -> Result<(), ()> {
     let mut chunk = BytesMut::new();
     loop {
         chunk.reserve(CHUNK);
         match stdout.read_buf(&mut chunk).await {
             Ok(0) | Err(_) => return Ok(()),
-            Ok(_) => output.send(chunk.split().freeze()).await.map_err(drop)?,
+            Ok(_) => output.send(Ok(chunk.split().freeze())).await.map_err(drop)?,
         }
     }
 }

@@ -25,6 +25,7 @@ use super::registry::{Registry, Session};
 use super::repositories::{self, RepositoryError};
 use super::rules::{self, Verdict, short};
 use super::text;
+use super::uploads::is_quarantine;
 use crate::kernel::error::chain;
 use crate::kernel::process::ProcessError;
 
@@ -164,11 +165,10 @@ fn accept_stored(session: &Session, request: &HookRequest) {
 
 fn view(session: &Session, request: &HookRequest, commit: &str) -> Result<View, HookError> {
     let quarantine = request.quarantine.clone();
-    if let Some(name) = &quarantine {
-        let known = name.strip_prefix("tmp_objdir-incoming-").or_else(|| name.strip_prefix("incoming-"));
-        if !known.is_some_and(|rest| !rest.is_empty() && rest.bytes().all(|b| b.is_ascii_alphanumeric())) {
-            return Err(HookError::Name(name.clone()));
-        }
+    if let Some(name) = &quarantine
+        && !is_quarantine(name)
+    {
+        return Err(HookError::Name(name.clone()));
     }
     if commit.is_empty() || !commit.bytes().all(|b| b.is_ascii_hexdigit()) {
         return Err(HookError::Name(commit.to_owned()));

@@ -9,15 +9,14 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get, post};
 use axum::{Router, body};
 use base64::Engine as _;
-use bytes::Bytes;
-use futures_util::{StreamExt, TryStreamExt};
+use futures_util::TryStreamExt;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::io::StreamReader;
 
 use super::backend::{Access, Credential, Denied, Principal, Repo};
 use super::commands::{Mode, Service};
-use super::exchange::{CHUNKS_IN_FLIGHT, Input};
+use super::exchange::{CHUNKS_IN_FLIGHT, Chunk, Input};
 use super::path::RepoPath;
 use super::pktline;
 use super::service::{Crowded, Git, PushRequest};
@@ -182,13 +181,13 @@ async fn advertise(
     };
     // Version 2 of the protocol, which exists for fetches only, leaves the service's name out.
     if service == Service::ReceivePack || !protocol.is_some_and(|p| p.contains("version=2")) {
-        let _ = output.send(pktline::service_header(service.name())).await;
+        let _ = output.send(Ok(pktline::service_header(service.name()))).await;
     }
     let answer = answer(&format!("application/x-{}-advertisement", service.name()), body);
     if service == Service::ReceivePack
         && let Err(busy) = git.backend().ready_for_push(&repo).await
     {
-        let _ = output.send(pktline::error(&busy.0).into()).await;
+        let _ = output.send(Ok(pktline::error(&busy.0).into())).await;
         return Ok(answer);
     }
     let turn = git.fetch_turn().await?;
@@ -277,8 +276,7 @@ fn input(request: Request) -> Result<Input, Refusal> {
 }
 
 /// An answer that streams what arrives in the channel; each chunk is sent at once.
-fn answer(content_type: &str, chunks: mpsc::Receiver<Bytes>) -> Response {
-    let stream = ReceiverStream::new(chunks).map(Ok::<_, std::convert::Infallible>);
+fn answer(content_type: &str, chunks: mpsc::Receiver<Chunk>) -> Response {
     let headers = [(header::CONTENT_TYPE, content_type), (header::CACHE_CONTROL, "no-cache, no-store")];
-    (headers, Body::from_stream(stream)).into_response()
+    (headers, Body::from_stream(ReceiverStream::new(chunks))).into_response()
 }

@@ -46,6 +46,7 @@ mod repositories;
 mod rules;
 mod service;
 mod text;
+mod uploads;
 
 #[cfg(test)]
 mod tests;

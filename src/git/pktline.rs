@@ -29,3 +29,8 @@ pub(super) fn service_header(service: &str) -> Bytes {
 pub(super) fn error(message: &str) -> Vec<u8> {
     packet(&format!("ERR {message}"))
 }
+
+/// A fatal error within a push: the third band. git prints it and gives up.
+pub(super) fn fatal(message: &str) -> Vec<u8> {
+    packet(&format!("\u{3}{message}\n"))
+}

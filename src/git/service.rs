@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use bytes::Bytes;
 use thiserror::Error;
 use tokio::net::UnixListener;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
@@ -14,12 +13,14 @@ use tokio_util::task::TaskTracker;
 
 use super::backend::{Denied, GitBackend, Principal, Repo};
 use super::commands::{self, Mode};
-use super::exchange::{self, End, Exchange, Input};
+use super::exchange::{self, Chunk, End, Exchange, Input};
 use super::hook_protocol::{SOCKET_VARIABLE, TOKEN_VARIABLE};
 use super::hook_server;
 use super::maintenance;
+use super::pktline;
 use super::registry::{Registry, Session};
 use super::repositories::Repositories;
+use super::uploads::Uploads;
 use crate::kernel::error::chain;
 use crate::kernel::id::EnvironmentId;
 use crate::kernel::process::{Command, ProcessError};
@@ -106,6 +107,7 @@ struct Inner {
     backend: Arc<dyn GitBackend>,
     repositories: Repositories,
     registry: Registry,
+    uploads: Uploads,
     random: Random,
     settings: Settings,
     socket: PathBuf,
@@ -141,6 +143,7 @@ impl Git {
             backend,
             repositories,
             registry: Registry::default(),
+            uploads: Uploads::default(),
             random,
             socket,
             fetches: Arc::new(Semaphore::new(settings.limits.fetches)),
@@ -247,12 +250,19 @@ impl Git {
         &self,
         command: Command,
         input: Input,
-        output: mpsc::Sender<Bytes>,
+        output: mpsc::Sender<Chunk>,
         input_idle: Option<Duration>,
     ) -> Option<End> {
         let deadline = self.limits().fetch_deadline;
         let stop = self.stopping();
-        report(exchange::run(Exchange { command, input, output, deadline, stop, input_idle, read_to_end: false }).await)
+        let last = output.clone();
+        let exchange = Exchange { command, input, output, deadline, stop, input_idle, read_to_end: false };
+        let end = report(exchange::run(exchange).await);
+        // git answers errors of a fetch within the protocol, so only a cut is one for the transport.
+        if !matches!(end, Some(End::Exited(..))) {
+            let _ = last.send(Err(io::Error::other("cut off"))).await;
+        }
+        end
     }
 
     /// A conversation that pushes: takes the right to push, lets git and its hook work, gives the right back.
@@ -261,7 +271,7 @@ impl Git {
         let right = self.backend().begin_push(&repo, &principal).await.map_err(|busy| busy.0);
         if let (Err(busy), Mode::Duplex) = (&right, mode) {
             // The client has sent nothing yet: an error instead of the advertisement spares it the upload.
-            let _ = output.send(super::pktline::error(busy).into()).await;
+            let _ = output.send(Ok(pktline::error(busy).into())).await;
             return None;
         }
         // Over HTTP the upload is under way already; git takes it, and the hook tells why it is refused.
@@ -279,6 +289,7 @@ impl Git {
             .env(SOCKET_VARIABLE, self.0.socket.as_os_str())
             .env(TOKEN_VARIABLE, &token);
         let over_http = mode == Mode::Rpc;
+        let last = output.clone();
         let exchange = Exchange {
             command,
             input,
@@ -288,8 +299,11 @@ impl Git {
             input_idle: over_http.then_some(self.limits().input_idle),
             read_to_end: over_http,
         };
+        let upload = self.0.uploads.begin(&directory);
         let end = report(exchange::run(exchange).await);
+        drop(upload);
         self.0.registry.take(&token);
+        say_why_it_ended(end.as_ref(), &last, self.limits().push_deadline).await;
         self.finish(&session).await;
         end
     }
@@ -316,7 +330,7 @@ pub(super) struct PushRequest {
     pub principal: Principal,
     pub mode: Mode,
     pub input: Input,
-    pub output: mpsc::Sender<Bytes>,
+    pub output: mpsc::Sender<Chunk>,
 }
 
 async fn turn(semaphore: &Arc<Semaphore>, wait: Duration) -> Result<OwnedSemaphorePermit, Crowded> {
@@ -324,6 +338,21 @@ async fn turn(semaphore: &Arc<Semaphore>, wait: Duration) -> Result<OwnedSemapho
         Ok(Ok(permit)) => Ok(permit),
         _ => Err(Crowded),
     }
+}
+
+/// Tells a pusher whose conversation was cut off. Where nobody can read it the transport is broken instead: a client
+/// that sees a proper end of a truncated answer would wait for the rest forever.
+async fn say_why_it_ended(end: Option<&End>, output: &mpsc::Sender<Chunk>, deadline: Duration) {
+    let sentence = match end {
+        Some(End::Exited(status, _)) if status.success() => return,
+        Some(End::ClientGone) => return drop(output.send(Err(io::Error::other("the client fell silent"))).await),
+        Some(End::Deadline) => format!("The push took longer than {} minutes and was stopped.", deadline.as_secs() / 60),
+        Some(End::ServerStops) => "Wharf is being restarted; push again in a moment.".to_owned(),
+        Some(End::Exited(..)) | None => "git failed on the server; its log says why. Push again.".to_owned(),
+    };
+    // A fatal packet ends the conversation for the client, so the transport may end properly, and must: breaking it
+    // could throw away the sentence.
+    let _ = output.send(Ok(pktline::fatal(&sentence).into())).await;
 }
 
 /// Writes the log line of a conversation's end.

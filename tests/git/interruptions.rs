@@ -78,7 +78,7 @@ async fn a_push_beyond_its_deadline_ends() {
     let world = World::with(Limits { push_deadline: Duration::from_millis(1500), ..Limits::default() }).await;
     let shop = world.shop().await;
     world.backend.script(Script::StepByStep(1));
-    assert_ne!(shop.push(&["main"]).await.code, 0);
+    shop.push(&["main"]).await.refused(&["remote: The push took longer than 0 minutes and was stopped."]);
     eventually("the right is given back", || world.backend.held() == 0).await;
 }
 
@@ -101,10 +101,13 @@ async fn a_stopping_server_ends_what_runs() {
     let world = World::new().await;
     let shop = world.shop().await;
     world.backend.script(Script::StepByStep(1));
-    let mut client = shop.command(&["push", "wharf", "main"]).spawn().expect("git runs");
+    let client = shop.command(&["push", "wharf", "main"]).spawn().expect("git runs");
     eventually("the deploy runs", || world.backend.deployed().len() == 1).await;
     world.git.stop().await;
-    assert!(!client.wait().await.expect("ends").success());
+    let done = client.wait_with_output().await.expect("ends");
+    assert!(!done.status.success());
+    let said = String::from_utf8_lossy(&done.stderr).into_owned();
+    assert!(said.contains("remote: Wharf is being restarted; push again"), "{said}");
     assert_eq!(world.backend.held(), 0);
     assert_eq!(processes_in(&world.bare()), 0);
     assert!(!world.dir.path().join("run/git-hook.sock").exists());
