@@ -2,6 +2,7 @@
 //! `docs/ARCHITECTURE.md` is the map.
 
 pub mod engine;
+pub mod ingress;
 pub mod kernel;
 pub mod stack;
 pub mod store;
