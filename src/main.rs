@@ -1,3 +1,5 @@
+//! The `wharf` program: parse, run, print the error chain, exit.
+
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
@@ -5,5 +7,5 @@ fn main() -> ExitCode {
     if wharf::git::hook::is_hook(std::env::args_os().next().as_deref()) {
         return wharf::git::hook::main();
     }
-    ExitCode::SUCCESS
+    wharf::cli::main()
 }
