@@ -2,6 +2,7 @@
 //! `docs/ARCHITECTURE.md` is the map.
 
 pub mod apps;
+pub mod builds;
 pub mod engine;
 pub mod git;
 pub mod ingress;
