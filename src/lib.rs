@@ -7,6 +7,7 @@ pub mod git;
 pub mod kernel;
 pub mod operations;
 pub mod releases;
+pub mod scheduler;
 pub mod stack;
 pub mod store;
 pub mod tenancy;
