@@ -131,7 +131,11 @@ impl Health {
     #[must_use]
     pub fn interval_ms(&self, check: &HealthCheck, now: Timestamp) -> i64 {
         if self.settled_at.is_none() {
-            return if now.since_ms(self.watched_since) < 10_000 { STARTING_INTERVAL_MS } else { SLOW_START_INTERVAL_MS };
+            return if now.since_ms(self.watched_since) < 10_000 {
+                STARTING_INTERVAL_MS
+            } else {
+                SLOW_START_INTERVAL_MS
+            };
         }
         let calm = i64::from(check.interval_ms).max(STARTING_INTERVAL_MS);
         if self.failures > 0 { calm.min(FAILING_INTERVAL_MS) } else { calm }

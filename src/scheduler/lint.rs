@@ -50,9 +50,10 @@ fn environment_of(action: &Action) -> Option<EnvironmentId> {
         | Action::RemoveTask { environment, .. }
         | Action::MarkServing { environment, .. }
         | Action::FailTarget { environment, .. } => Some(environment.clone()),
-        Action::Start { key, .. } | Action::Restart { key, .. } | Action::Stop { key, .. } | Action::Remove { key, .. } => {
-            Some(key.environment.clone())
-        }
+        Action::Start { key, .. }
+        | Action::Restart { key, .. }
+        | Action::Stop { key, .. }
+        | Action::Remove { key, .. } => Some(key.environment.clone()),
     }
 }
 

@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::health::{Health, Probe, Verdict};
-use super::model::{Action, Desired, EngineView, Facts, IngressView, StopCause, Subject, Trouble, World};
+use super::model::{Action, Desired, EngineView, Facts, IngressView, StopCause, Subject, Trouble, Wanted, World};
 use super::policy::Policy;
 use crate::engine::{ContainerState, InstanceKey, Observed, Role};
 use crate::kernel::clock::Timestamp;
@@ -79,7 +79,8 @@ impl Memory {
         for container in containers.iter().filter(|c| c.role == Role::Instance) {
             self.fold(desired, policy, container, now);
         }
-        self.trouble.retain(|key, _| desired.environments.get(&key.environment).is_some_and(|e| e.service_of(key).is_some()));
+        self.trouble
+            .retain(|key, _| desired.environments.get(&key.environment).is_some_and(|e| e.service_of(key).is_some()));
         self.seen = Some((containers, networks));
     }
 
@@ -145,7 +146,9 @@ impl Memory {
     pub fn probed(&mut self, desired: &Desired, id: &str, run: Timestamp, probe: Probe, now: Timestamp) {
         let Some((containers, _)) = &self.seen else { return };
         let Some(container) = containers.iter().find(|c| c.id == id) else { return };
-        let Some(service) = desired.environments.get(&container.key.environment).and_then(|e| e.service_of(&container.key)) else {
+        let Some(service) =
+            desired.environments.get(&container.key.environment).and_then(|e| e.service_of(&container.key))
+        else {
             return;
         };
         if let Some(facts) = self.facts.get_mut(id).filter(|f| f.run == Some(run)) {
@@ -244,20 +247,29 @@ impl Memory {
         }
     }
 
-    /// Whether routes may be published: the engine was seen, and what already ran when this process started has
-    /// been probed (or had its time).
+    /// Whether routes may be published: the engine was seen, nothing that shall serve is missing from a list that
+    /// is still doubted, and what already ran when this process started has been probed (or had its time).
     #[must_use]
     pub fn may_publish(&self, desired: &Desired, now: Timestamp) -> bool {
-        let Some((containers, _)) = &self.seen else { return false };
-        if now.since_ms(self.born) >= FIRST_ROUND_MS {
+        let (None, Some((containers, _))) = (&self.lost, &self.seen) else { return false };
+        if !self.tables.is_empty() || now.since_ms(self.born) >= FIRST_ROUND_MS {
             return true;
         }
-        containers.iter().filter(|c| c.role == Role::Instance).all(|c| {
-            let Some(environment) = desired.environments.get(&c.key.environment) else { return true };
-            let serving = environment.serving.as_ref().filter(|s| s.version == super::model::version_of(&c.key));
-            let Some(service) = serving.and_then(|s| s.stack.services.get(&c.key.service)) else { return true };
-            let running = matches!(c.state, ContainerState::Running { .. });
-            !running || self.facts.get(&c.id).is_some_and(|f| f.health.is_known(&service.health))
+        let doubt = now.since_ms(self.doubt_since) < DOUBT_MS;
+        let serving = desired.environments.iter().filter(|(_, e)| e.wanted == Wanted::Run);
+        let mut wanted = serving.filter_map(|(id, e)| e.serving.as_ref().map(|release| (id, e, release))).flat_map(
+            |(id, e, release)| {
+                release.stack.services.iter().flat_map(move |(name, service)| {
+                    (1..=e.replicas(name, service)).map(move |slot| (release.key(id, name, slot), service))
+                })
+            },
+        );
+        wanted.all(|(key, service)| match containers.iter().find(|c| c.key == key) {
+            None => !doubt,
+            Some(c) => {
+                !matches!(c.state, ContainerState::Running { .. })
+                    || self.facts.get(&c.id).is_some_and(|f| f.health.is_known(&service.health))
+            }
         })
     }
 

@@ -34,6 +34,20 @@ pub struct Release {
     pub stack: Arc<Stack>,
 }
 
+impl Release {
+    /// The key of one of its instances.
+    #[must_use]
+    pub fn key(&self, environment: &EnvironmentId, service: &ServiceName, slot: u32) -> InstanceKey {
+        InstanceKey {
+            environment: environment.clone(),
+            service: service.clone(),
+            revision: self.version.revision,
+            generation: self.version.generation,
+            slot,
+        }
+    }
+}
+
 /// A release that shall take over.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Target {

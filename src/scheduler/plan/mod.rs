@@ -164,14 +164,26 @@ fn phase(scene: &Scene<'_>, draft: &Draft) -> Phase {
         (Wanted::Stopped, _, _) => Phase::Stopped,
         (Wanted::Run, None, None) => Phase::Empty,
         (Wanted::Run, None, Some(_)) => {
-            if draft.services.iter().any(|s| s.healthy > 0) { Phase::Ready } else { Phase::Provision }
+            if draft.services.iter().any(|s| s.healthy > 0) {
+                Phase::Ready
+            } else {
+                Phase::Provision
+            }
         }
         (Wanted::Run, Some(serving), Some(target)) => {
-            if target.release.version.revision < serving.version.revision { Phase::Rollback } else { Phase::Update }
+            if target.release.version.revision < serving.version.revision {
+                Phase::Rollback
+            } else {
+                Phase::Update
+            }
         }
         (Wanted::Run, Some(_), None) if settled => Phase::Run,
         (Wanted::Run, Some(_), None) => {
-            if draft.resizing { Phase::Scale } else { Phase::Repair }
+            if draft.resizing {
+                Phase::Scale
+            } else {
+                Phase::Repair
+            }
         }
     }
 }

@@ -54,7 +54,9 @@ pub(super) enum Drain {
     /// The ingress may still send requests to it.
     Routed,
     /// It finishes what it has.
-    Finishing { requests: u64 },
+    Finishing {
+        requests: u64,
+    },
 }
 
 impl<'a> Scene<'a> {
@@ -87,13 +89,7 @@ impl<'a> Scene<'a> {
     }
 
     pub(super) fn key(&self, release: &Release, service: &ServiceName, slot: u32) -> InstanceKey {
-        InstanceKey {
-            environment: self.environment.clone(),
-            service: service.clone(),
-            revision: release.version.revision,
-            generation: release.version.generation,
-            slot,
-        }
+        release.key(self.environment, service, slot)
     }
 
     pub(super) fn facts(&self, container: &Observed) -> Option<&'a Facts> {

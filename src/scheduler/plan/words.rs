@@ -70,7 +70,8 @@ fn last_words(scene: &Scene<'_>, container: &Observed) -> String {
 pub(super) fn ended(scene: &Scene<'_>, container: &Observed, retry_at: Timestamp) -> String {
     let crashes = scene.facts(container).map_or(1, |f| f.crashes);
     let wait = retry_at.since_ms(scene.now);
-    let next = if wait > 0 { format!("is started again in {}", span(wait)) } else { "is being started again".to_owned() };
+    let next =
+        if wait > 0 { format!("is started again in {}", span(wait)) } else { "is being started again".to_owned() };
     let how = end(scene, container);
     let looping = if crashes >= scene.policy.crash_loop {
         format!("is in a crash loop ({crashes} ends in a row): it ")
