@@ -1,0 +1,3 @@
+//! api
+pub mod access;
+pub mod problem;
