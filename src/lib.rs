@@ -1,6 +1,7 @@
 //! Wharf: one static binary that turns a Linux VM with Docker into a multi-tenant PaaS.
 //! `docs/ARCHITECTURE.md` is the map.
 
+pub mod api;
 pub mod apps;
 pub mod builds;
 pub mod engine;
