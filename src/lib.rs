@@ -4,6 +4,7 @@
 pub mod apps;
 pub mod engine;
 pub mod kernel;
+pub mod portal;
 pub mod stack;
 pub mod store;
 pub mod tenancy;
