@@ -9,6 +9,7 @@ pub mod git;
 pub mod ingress;
 pub mod kernel;
 pub mod operations;
+pub mod portal;
 pub mod releases;
 pub mod scheduler;
 pub mod stack;

@@ -1,0 +1,65 @@
+//! An operation as steps a person can follow. Pure.
+
+use crate::apps::OperationView;
+
+/// Where a step stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum StepState {
+    Done,
+    Current,
+    Failed,
+    Todo,
+}
+
+impl StepState {
+    /// The word for classes and texts.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Current => "current",
+            Self::Failed => "failed",
+            Self::Todo => "todo",
+        }
+    }
+}
+
+/// One step of an operation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Step {
+    /// The end of its text's key under `step`.
+    pub name: &'static str,
+    pub state: StepState,
+}
+
+/// The steps an operation of a kind goes through, with the phases each covers.
+fn plan(kind: &str) -> &'static [(&'static str, &'static [&'static str])] {
+    const QUEUED: (&str, &[&str]) = ("queued", &["queued", "build-queue", "lock", "source", "fetch"]);
+    const ROLLOUT: (&str, &[&str]) = ("rollout", &["rollout", "start", "health", "traffic", "drain"]);
+    match kind {
+        "deploy" => &[QUEUED, ("build", &["build", "plan", "pull", "image"]), ("release", &["release"]), ROLLOUT],
+        "destroy" => &[QUEUED, ("remove", &["destroy", "remove", "drain", "stop"])],
+        "stop" => &[QUEUED, ("stop", &["stop", "drain", "rollout"])],
+        "run" => &[QUEUED, ("run", &["run"])],
+        _ => &[QUEUED, ROLLOUT],
+    }
+}
+
+/// The steps of an operation: what is behind it, what it does now, what is to come.
+pub(crate) fn steps(operation: &OperationView) -> Vec<Step> {
+    let plan = plan(&operation.kind);
+    let queued = operation.state == "queued";
+    let known = plan.iter().position(|(_, phases)| phases.contains(&operation.phase.as_str()));
+    let at = if queued { 0 } else { known.unwrap_or(plan.len() - 1) };
+    let state = |n: usize| match (operation.state.as_str(), n.cmp(&at)) {
+        ("succeeded", _) | (_, std::cmp::Ordering::Less) => StepState::Done,
+        (_, std::cmp::Ordering::Greater) => StepState::Todo,
+        ("failed" | "cancelled", std::cmp::Ordering::Equal) => StepState::Failed,
+        (_, std::cmp::Ordering::Equal) => StepState::Current,
+    };
+    plan.iter().enumerate().map(|(n, (name, _))| Step { name, state: state(n) }).collect()
+}
+
+/// Whether it has ended.
+pub(crate) fn is_over(operation: &OperationView) -> bool {
+    matches!(operation.state.as_str(), "succeeded" | "failed" | "cancelled")
+}

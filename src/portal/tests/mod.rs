@@ -1,0 +1,32 @@
+//! Every page with sample data, in every language.
+
+mod html;
+mod render;
+mod texts;
+
+use super::i18n::Language;
+use super::pages;
+use super::samples::Sample;
+
+/// All samples of all pages.
+fn all(language: Language) -> Vec<Sample> {
+    let pages = [
+        pages::account::samples,
+        pages::apps::samples,
+        pages::config::samples,
+        pages::deploys::samples,
+        pages::domains::samples,
+        pages::error::samples,
+        pages::login::samples,
+        pages::logs::samples,
+        pages::members::samples,
+        pages::new_app::samples,
+        pages::new_organisation::samples,
+        pages::operation::samples,
+        pages::overview::samples,
+        pages::releases::samples,
+        pages::settings::samples,
+        pages::setup::samples,
+    ];
+    pages.into_iter().flat_map(|samples| samples(language)).collect()
+}
