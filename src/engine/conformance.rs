@@ -346,6 +346,7 @@ async fn changes(subject: &dyn Subject, owner: Owner) {
         loop {
             let id = engine.start(&spec(subject, &owner, "hinted", Program::Forever)).await.unwrap();
             engine.remove(&id).await.unwrap();
+            tokio::task::yield_now().await;
         }
     };
     tokio::select! {

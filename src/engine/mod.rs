@@ -10,6 +10,7 @@
 #[cfg(test)]
 mod conformance;
 pub mod docker;
+pub mod fake;
 pub mod spec;
 
 pub use spec::*;
