@@ -141,6 +141,10 @@ pub trait GitBackend: Send + Sync + 'static {
     /// [`Denied::Unauthenticated`] or [`Denied::Unavailable`].
     fn authenticate(&self, credential: Credential) -> GitFuture<'_, Result<Principal, Denied>>;
 
+    /// Does this key belong to somebody? Asked for keys an SSH client merely offers, before it has proven to hold
+    /// them: it must change nothing, and nobody is let in by it.
+    fn recognises<'a>(&'a self, key: &'a PublicKeyInfo) -> GitFuture<'a, bool>;
+
     /// May this person do that there?
     ///
     /// # Errors

@@ -208,6 +208,10 @@ impl Git {
         &self.0.settings.data
     }
 
+    pub(super) fn random(&self) -> &Random {
+        &self.0.random
+    }
+
     pub(super) fn stopping(&self) -> CancellationToken {
         self.0.stop.clone()
     }

@@ -9,7 +9,7 @@ use tokio::sync::{Notify, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
 use wharf::git::{
     Access, ArchiveStream, Busy, Credential, CredentialId, Denied, DeployEvent, DeployStream, GitBackend, GitFuture,
-    Principal, Push, PushedCommit, Repo, RepoPath,
+    Principal, PublicKeyInfo, Push, PushedCommit, Repo, RepoPath,
 };
 use wharf::kernel::clock::Timestamp;
 use wharf::kernel::id::{EnvironmentId, TokenId, UserId};
@@ -118,6 +118,10 @@ impl GitBackend for TestBackend {
             let user = UserId::new(Timestamp(1), &random);
             Ok(Principal { user, name, credential: CredentialId::Token(TokenId::new(Timestamp(1), &random)) })
         })
+    }
+
+    fn recognises<'a>(&'a self, key: &'a PublicKeyInfo) -> GitFuture<'a, bool> {
+        Box::pin(async move { self.0.keys.lock().unwrap().contains_key(&key.fingerprint) })
     }
 
     fn authorize<'a>(

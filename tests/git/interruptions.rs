@@ -8,7 +8,7 @@ use crate::backend::Script;
 use crate::world::{World, eventually, noise, processes_in};
 
 /// Kills a client with its helpers, as a closed terminal does.
-fn kill(client: &tokio::process::Child) {
+pub(crate) fn kill(client: &tokio::process::Child) {
     let id = i32::try_from(client.id().expect("it runs")).expect("a pid");
     let group = rustix::process::Pid::from_raw(id).expect("a pid");
     rustix::process::kill_process_group(group, rustix::process::Signal::KILL).expect("it is killed");
