@@ -17,7 +17,12 @@ fn judge(updates: &[RefUpdate], options: &[&str], settled: Option<&str>) -> Stri
     let branch = settled.map_or(DeployBranch::Open, |name| DeployBranch::Settled(name.to_owned()));
     match decide(updates, &options, &branch) {
         Verdict::Deploy { branch, commit, previous, no_cache } => {
-            format!("deploy {branch} {} after {}{}", &commit[..3], previous.map_or("nothing".into(), |p| p[..3].to_owned()), if no_cache { " no-cache" } else { "" })
+            format!(
+                "deploy {branch} {} after {}{}",
+                &commit[..3],
+                previous.map_or("nothing".into(), |p| p[..3].to_owned()),
+                if no_cache { " no-cache" } else { "" }
+            )
         }
         Verdict::Store(lines) => format!("store: {}", lines[0]),
         Verdict::Refuse(lines) => format!("refuse: {}", lines.join(" ")),
@@ -29,7 +34,10 @@ fn the_deploy_branch_deploys_and_others_are_told_how() {
     let main = update(NONE, NEW, "refs/heads/main");
     assert_eq!(judge(&[main], &[], None), "deploy main 222 after nothing");
     let master = update(OLD, NEW, "refs/heads/master");
-    assert_eq!(judge(std::slice::from_ref(&master), &["no-cache"], Some("master")), "deploy master 222 after 111 no-cache");
+    assert_eq!(
+        judge(std::slice::from_ref(&master), &["no-cache"], Some("master")),
+        "deploy master 222 after 111 no-cache"
+    );
     assert_eq!(
         judge(&[master], &[], Some("release")),
         "refuse: Wharf deploys `release`; run: git push wharf master:release"
@@ -48,9 +56,15 @@ fn what_is_not_one_branch_is_stored_or_refused() {
     assert!(judge(std::slice::from_ref(&tag), &[], None).starts_with("store: Tags stored."));
     let main = update(OLD, NEW, "refs/heads/main");
     assert_eq!(judge(&[tag, main.clone()], &[], Some("main")), "deploy main 222 after 111");
-    assert!(judge(std::slice::from_ref(&main), &["skip-deploy"], Some("main")).starts_with("store: Stored 2222222 on main"));
-    assert!(judge(&[update(OLD, NONE, "refs/heads/main")], &[], Some("main")).starts_with("refuse: `main` is the branch"));
-    assert!(judge(&[update(OLD, NONE, "refs/heads/old")], &[], Some("main")).starts_with("store: Branch `old` deleted"));
+    assert!(
+        judge(std::slice::from_ref(&main), &["skip-deploy"], Some("main")).starts_with("store: Stored 2222222 on main")
+    );
+    assert!(
+        judge(&[update(OLD, NONE, "refs/heads/main")], &[], Some("main")).starts_with("refuse: `main` is the branch")
+    );
+    assert!(
+        judge(&[update(OLD, NONE, "refs/heads/old")], &[], Some("main")).starts_with("store: Branch `old` deleted")
+    );
     let other = update(NONE, NEW, "refs/heads/b");
     assert!(judge(&[main.clone(), other], &[], Some("main")).starts_with("refuse: This push has 2 branches (main, b)"));
     assert!(judge(&[update(NONE, NEW, "refs/notes/n")], &[], Some("main")).contains("`refs/notes/n` is neither"));
@@ -65,7 +79,9 @@ fn repository_paths_hold_only_valid_names() {
     assert_eq!(RepoPath::from_segments("acme", "shop.git", None), Some(shop));
     let staging = RepoPath::parse("acme/shop/staging.git").unwrap();
     assert_eq!(staging.to_string(), "acme/shop/staging.git");
-    for bad in ["", "shop", "a/../b", "acme/shop/x/y", "//acme/shop", "acme/-x", "acme/sh op", "Acme/shop", "acme/shop.git/"] {
+    for bad in
+        ["", "shop", "a/../b", "acme/shop/x/y", "//acme/shop", "acme/-x", "acme/sh op", "Acme/shop", "acme/shop.git/"]
+    {
         assert_eq!(RepoPath::parse(bad), None, "{bad}");
     }
 }

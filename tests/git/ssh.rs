@@ -147,7 +147,9 @@ async fn keys_of_several_kinds_let_people_in_and_others_do_not() {
 async fn nothing_but_git_is_to_be_had() {
     let ssh = Ssh::new().await;
     let key = ssh.key(Some("ann"), &["ed25519"]).await;
-    ssh.ssh(&key, &[], &["ls", "-la"]).await.refused(&["Wharf speaks git here and nothing else; it does not run `ls -la`"]);
+    ssh.ssh(&key, &[], &["ls", "-la"])
+        .await
+        .refused(&["Wharf speaks git here and nothing else; it does not run `ls -la`"]);
     let lfs = ssh.ssh(&key, &[], &["git-lfs-authenticate", "acme/shop.git", "upload"]).await;
     lfs.refused(&["Wharf does not store Git LFS files"]);
     ssh.ssh(&key, &["-s"], &["sftp"]).await.refused(&[]);

@@ -50,12 +50,8 @@ impl Connection {
         };
         let Some(channel) = open.channel.take() else { return session.channel_failure(id) };
         session.channel_success(id)?;
-        let conversation = Conversation {
-            git: self.git.clone(),
-            principal,
-            protocol: open.protocol.take(),
-            over: open.over.clone(),
-        };
+        let conversation =
+            Conversation { git: self.git.clone(), principal, protocol: open.protocol.take(), over: open.over.clone() };
         let signs = self.signs.clone();
         signs.conversations.fetch_add(1, Ordering::Relaxed);
         self.git.spawn(async move {
