@@ -4,6 +4,7 @@
 pub mod apps;
 pub mod engine;
 pub mod git;
+pub mod ingress;
 pub mod kernel;
 pub mod operations;
 pub mod releases;
