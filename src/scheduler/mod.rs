@@ -10,3 +10,6 @@ pub mod report;
 
 #[cfg(test)]
 mod tests;
+
+mod handle_stub;
+pub use handle_stub::*;
