@@ -18,7 +18,7 @@ jobs = Jobs()
 
 PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{title}</title><meta http-equiv="refresh" content="5">
+<title>{title}</title>
 <style>
 :root {{ color-scheme: light dark; --line: #8884; --accent: light-dark(#15803d, #86efac); }}
 body {{ font: 1.05rem/1.6 system-ui, sans-serif; max-width: 42rem; margin: 0 auto; padding: 2rem 1.2rem; }}
@@ -30,7 +30,15 @@ li {{ border-bottom: 1px solid var(--line); padding: .5rem 0; overflow-wrap: any
 <h1>{title}</h1>
 <form method="post" action="/jobs"><label for="text">A text to count</label>
 <textarea id="text" name="text" rows="3" required></textarea><button>Put it in the queue</button></form>
-<p>{worker}</p><ol reversed>{rows}</ol></body></html>"""
+<p id="worker">{worker}</p><ol id="jobs" reversed>{rows}</ol>
+<script>
+setInterval(async () => {{
+  const answer = await fetch('/').catch(() => null);
+  if (!answer?.ok) return;
+  const fresh = new DOMParser().parseFromString(await answer.text(), 'text/html');
+  for (const id of ['worker', 'jobs']) document.getElementById(id).replaceWith(fresh.getElementById(id));
+}}, 2000);
+</script></body></html>"""
 
 
 def page():

@@ -12,6 +12,7 @@
 #   tests/standin-images/build.sh all             everything in the table below
 #   tests/standin-images/build.sh --list          the table: names and tags
 #   tests/standin-images/build.sh --force ...     build even though a registry answers
+#   tests/standin-images/build.sh --needed ...    build nothing; exit 0 when there is need to
 #
 # Each image carries a hash of everything it was made from in the label `standin.hash`; an
 # image whose hash still holds is not built again, so that a second run takes a moment.
@@ -276,12 +277,13 @@ ensure() {
 # ---------------------------------------------------------------- the run
 
 main() {
-    local force=0 chosen=() word name
+    local force=0 ask=0 chosen=() word name
     for word in "$@"; do
         case $word in
             -h | --help) usage; exit 0 ;;
             --list) list; exit 0 ;;
             --force) force=1 ;;
+            --needed) ask=1 ;;
             -*) fail "unknown option $word." "See: $0 --help" ;;
             *) chosen+=("$word") ;;
         esac
@@ -307,6 +309,9 @@ main() {
     read_present
     local missing=0
     for name in "${todo[@]}"; do is_current "$name" || missing=$((missing + 1)); done
+    if [ $ask = 1 ]; then
+        if [ $missing = 0 ] || registry_answers; then exit 1; else exit 0; fi
+    fi
     if [ $missing = 0 ]; then
         say "all ${#todo[@]} are up to date"
         return
