@@ -1,20 +1,35 @@
 #!/bin/sh
-# add-host-certificates.sh ROOT DIR: called by mmdebstrap while it makes the Debian stand-in.
-# DIR holds the certificates the host trusts, one a file; those which Debian does not ship go
-# into ROOT as local certificates. Leaves DIR/extra behind when there were any.
+# add-host-certificates.sh ROOT BUNDLE [MARK]: called by mmdebstrap while it makes a Debian.
+# Certificates of the host's BUNDLE which Debian does not ship go into ROOT as local ones, the
+# Debian way, so that they survive `update-ca-certificates`. Touches MARK when there were any.
 set -eu
-root=$1 dir=$2
+root=$1 bundle=$2 mark=${3:-}
+[ -s "$bundle" ] || exit 0
 shipped=$root/etc/ssl/certs/ca-certificates.crt
 target=$root/usr/local/share/ca-certificates
-mkdir -p "$target"
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
 
-# A certificate is known when the first long line of its body stands in the shipped bundle:
-# line 3 holds the serial number and the issuer, which no two certificates share.
-for file in "$dir"/*.crt; do
+awk -v dir="$work" '
+    /^-----BEGIN CERTIFICATE-----/ { body = ""; inside = 1 }
+    inside { body = body $0 "\n" }
+    /^-----END CERTIFICATE-----/ {
+        inside = 0
+        file = sprintf("%s/host-%04d.crt", dir, ++count)
+        printf "%s", body > file; close(file)
+    }' "$bundle"
+
+# A certificate is known when two lines of its body stand in the shipped bundle: the third
+# holds the serial number and the issuer, the eighth a part of the key or the names.
+mkdir -p "$target"
+found=0
+for file in "$work"/*.crt; do
     [ -e "$file" ] || continue
     if ! grep -qxF -- "$(sed -n 3p "$file")" "$shipped" || ! grep -qxF -- "$(sed -n 8p "$file")" "$shipped"; then
         cp -- "$file" "$target/"
-        : >"$dir/extra"
+        found=1
     fi
 done
-[ ! -e "$dir/extra" ] || chroot "$root" update-ca-certificates
+[ $found = 1 ] || exit 0
+[ -z "$mark" ] || : >"$mark"
+chroot "$root" update-ca-certificates

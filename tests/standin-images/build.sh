@@ -106,19 +106,6 @@ host_mirrors() {
     done
 }
 
-# split_bundle FILE DIR writes each certificate of a PEM bundle to a file of its own,
-# named after its content, so that two bundles can be compared.
-split_bundle() {
-    awk -v dir="$2" '
-        /^-----BEGIN CERTIFICATE-----/ { body = ""; inside = 1 }
-        inside { body = body $0 "\n" }
-        /^-----END CERTIFICATE-----/ {
-            inside = 0; count++
-            file = sprintf("%s/host-%04d.crt", dir, count)
-            printf "%s", body > file; close(file)
-        }' "$1"
-}
-
 # ---------------------------------------------------------------- is there anything to do?
 
 hash_text() { sha256sum | cut -c1-32; }
@@ -128,7 +115,7 @@ own_hash() {
     local name=$1
     if [ "${folder[$name]}" = . ]; then
         {
-            declare -f build_debian split_bundle
+            declare -f build_debian
             cat "$here/add-host-certificates.sh"
             cat "$host_bundle" 2>/dev/null || true
             host_apt_options
@@ -193,7 +180,7 @@ follow() {
 }
 
 build_debian() {
-    local log=$1 options=() tarball=$scratch/debian.tar extra=$scratch/ca
+    local log=$1 options=() tarball=$scratch/debian.tar extra=$scratch/extra-certificates
     command -v mmdebstrap >/dev/null ||
         fail "mmdebstrap is not installed." "Run: apt-get install -y mmdebstrap"
     [ -f /usr/share/keyrings/debian-archive-keyring.gpg ] ||
@@ -210,11 +197,7 @@ build_debian() {
     # Some packages create alternatives for manual pages and fail without the folder.
     # shellcheck disable=SC2016  # the dollar is the hook's
     options+=(--customize-hook='mkdir -p "$1/usr/share/man/man1"')
-    mkdir -p "$extra"
-    if [ -s "$host_bundle" ]; then
-        split_bundle "$host_bundle" "$extra"
-        options+=(--customize-hook="$here/add-host-certificates.sh \"\$1\" '$extra'")
-    fi
+    options+=(--customize-hook="'$here/add-host-certificates.sh' \"\$1\" '$host_bundle' '$extra'")
     mmdebstrap --variant=minbase --include=ca-certificates,netbase,tzdata \
         "${options[@]}" "$suite" "$tarball" ${WHARF_DEBIAN_MIRROR:+"$WHARF_DEBIAN_MIRROR"} 2>&1 |
         follow "$log"
@@ -223,7 +206,7 @@ build_debian() {
     while IFS= read -r line; do
         [ -z "$line" ] || changes+=(--change "ENV $line")
     done < <(host_mirrors)
-    if [ -e "$extra/extra" ]; then
+    if [ -e "$extra" ]; then
         # The tools that bring certificates of their own and do not look at the system's.
         local variable
         for variable in SSL_CERT_FILE PIP_CERT REQUESTS_CA_BUNDLE NODE_EXTRA_CA_CERTS \
