@@ -251,19 +251,32 @@ install_docker() {
     local list=(docker.io)
     has iptables || list+=(iptables)
     ! offered docker-cli || list+=(docker-cli)
-    ! offered cgroupfs-mount || with_systemd || list+=(cgroupfs-mount)
     packages "${list[@]}"
     has dockerd || fail "docker.io was installed, yet there is no dockerd." \
         "Install Docker Engine by hand (docs.docker.com/engine/install), then run this again."
 }
 
-# Without a service manager nobody has mounted the control groups.
+# Without a service manager nobody may have mounted the control groups: version 2 where the
+# controllers are on it, else version 1 with a folder for each controller.
 mount_cgroups() {
-    if [ -e /sys/fs/cgroup/cgroup.controllers ]; then return 0; fi
-    if grep -qE '^[^ ]+ /sys/fs/cgroup/[^ ]+ cgroup ' /proc/mounts; then return 0; fi
-    if has cgroupfs-mount && cgroupfs-mount >/dev/null 2>&1; then return 0; fi
-    mountpoint -q /sys/fs/cgroup 2>/dev/null || mount -t cgroup2 cgroup2 /sys/fs/cgroup 2>/dev/null ||
-        note "the control groups could not be mounted at /sys/fs/cgroup; dockerd will say if it needs them"
+    local top=/sys/fs/cgroup controller enabled
+    ! grep -qE "^[^ ]+ $top(/[^ ]+)? cgroup2? " /proc/mounts || return 0
+    if mount -t cgroup2 cgroup2 $top 2>/dev/null; then
+        ! grep -qw memory $top/cgroup.controllers || { note "mounted the control groups (version 2)"; return 0; }
+        umount $top
+    fi
+    mount -t tmpfs -o mode=755 cgroup $top 2>/dev/null || true
+    while read -r controller _ _ enabled; do
+        [ "$enabled" = 1 ] || continue
+        mkdir -p "$top/$controller" &&
+            mount -t cgroup -o "$controller" cgroup "$top/$controller" 2>/dev/null ||
+            rmdir "$top/$controller" 2>/dev/null || true
+    done < <(grep -v '^#' /proc/cgroups)
+    if grep -qE "^[^ ]+ $top/memory cgroup " /proc/mounts; then
+        note "mounted the control groups (version 1)"
+    else
+        note "the control groups could not be mounted at $top; dockerd will say what it lacks"
+    fi
 }
 
 start_dockerd_unmanaged() {

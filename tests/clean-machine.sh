@@ -132,6 +132,7 @@ join_cgroups() {
 }
 
 # The first process of the machine. It mounts what a kernel's boot would have mounted.
+# shellcheck disable=SC2016  # the dollars are the machine's
 readonly boot='
     set -eu
     mount --make-rprivate /
@@ -199,8 +200,8 @@ in_machine() {
     for variable in http_proxy https_proxy no_proxy HTTP_PROXY HTTPS_PROXY NO_PROXY WHARF_DEBIAN_MIRROR; do
         [ -z "${!variable:-}" ] || kept+=("$variable=${!variable}")
     done
-    nsenter --target "$first" --mount --uts --ipc --net --pid --cgroup --root --wd=/root \
-        env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8 \
+    nsenter --target "$first" --mount --uts --ipc --net --pid --cgroup --root --wd \
+        env -C /root -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8 \
         "${kept[@]}" "$@"
 }
 
@@ -218,14 +219,14 @@ check_docker() {
     local server driver
     server=$(in_machine docker version --format '{{.Server.Version}}')
     driver=$(in_machine docker info --format '{{.Driver}}')
-    say "Docker $server with $driver answers inside"
+    say "Docker $server with $driver answers inside, control groups version $(in_machine docker info --format '{{.CgroupVersion}}')"
     in_machine docker info --format '{{.LiveRestoreEnabled}}' | grep -qx true || fail "live-restore is off."
     timed "an image is made from files" in_machine bash -c '
         tar -c -C / --one-file-system --exclude=./var/lib/docker --exclude=./root bin etc lib lib64 sbin usr |
             docker import - clean-check:base >/dev/null'
     timed "an image is built on it, with the network" in_machine bash -c '
         mkdir -p /tmp/check && cd /tmp/check
-        printf "FROM clean-check:base\nRUN apt-get update\nRUN echo built >/built\nCMD [\"cat\", \"/built\"]\n" >Dockerfile
+        printf "FROM clean-check:base\nRUN mkdir -p /var/lib/apt/lists/partial /var/cache/apt/archives/partial && apt-get update\nRUN echo built >/built\nCMD [\"cat\", \"/built\"]\n" >Dockerfile
         DOCKER_BUILDKIT=1 docker build -q -t clean-check:app . >/dev/null'
     [ "$(in_machine docker run --rm --memory 64m --pids-limit 50 clean-check:app)" = built ] ||
         fail "a container with limits did not run."
