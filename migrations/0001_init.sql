@@ -83,9 +83,12 @@ CREATE TABLE environments (
     protected        INTEGER NOT NULL DEFAULT 0,
     deploy_branch    TEXT, -- set by the first push
     config_version   INTEGER NOT NULL DEFAULT 0, -- the newest configuration, which the next revision takes
-    target_revision  INTEGER, -- the revision that shall run
-    serving_revision INTEGER, -- the newest revision that passed and takes traffic
-    generation       INTEGER NOT NULL DEFAULT 0, -- counts restarts on request
+    generation       INTEGER NOT NULL DEFAULT 0, -- counts attempts to run something: deploys, rollbacks, restarts
+    target_revision  INTEGER, -- the revision that shall run, the attempt it belongs to, and since when
+    target_generation  INTEGER,
+    target_since     INTEGER,
+    serving_revision INTEGER, -- the revision that passed and takes traffic, and its attempt
+    serving_generation INTEGER,
     stopped          INTEGER NOT NULL DEFAULT 0,
     destroyed        INTEGER NOT NULL DEFAULT 0, -- everything of it is being removed
     created_at       INTEGER NOT NULL,
@@ -144,7 +147,7 @@ CREATE TABLE revisions (
 CREATE TABLE operations (
     id             TEXT PRIMARY KEY NOT NULL,
     tenant_id      TEXT NOT NULL REFERENCES tenants (id),
-    environment_id TEXT NOT NULL REFERENCES environments (id) ON DELETE CASCADE,
+    environment_id TEXT NOT NULL, -- outlives its environment, so that what was done stays known
     kind           TEXT NOT NULL,
     state          TEXT NOT NULL CHECK (state IN ('queued', 'running', 'succeeded', 'failed', 'cancelled')),
     phase          TEXT NOT NULL,

@@ -1,10 +1,17 @@
 //! Wharf: one static binary that turns a Linux VM with Docker into a multi-tenant PaaS.
 //! `docs/ARCHITECTURE.md` is the map.
 
+pub mod api;
 pub mod apps;
+pub mod builds;
 pub mod engine;
+pub mod git;
+pub mod ingress;
 pub mod kernel;
+pub mod operations;
 pub mod portal;
+pub mod releases;
+pub mod scheduler;
 pub mod stack;
 pub mod store;
 pub mod tenancy;

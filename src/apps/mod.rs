@@ -9,28 +9,149 @@
 //!
 //! To add a verb: a method in the file of its subject, its types in `model.rs`, its route in `api/`.
 
-pub mod error;
-pub mod model;
-
-pub use error::AppError;
-pub use model::*;
-
-mod accounts;
+pub mod accounts;
 mod changes;
 mod deploys;
+pub mod error;
+pub mod model;
 mod projects;
 mod streams;
+mod view;
 
 pub use accounts::{NewPerson, SetupOutcome};
-pub use streams::{LineStream, RunEvent, RunInput, RunSession};
+pub use error::AppError;
+pub use model::*;
+pub use streams::{LineStream, OperationEvent, RunEvent, RunInput, RunSession};
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
+
+use crate::engine::Engine;
+use crate::kernel::clock::{Clock, Timestamp};
+use crate::kernel::random::Random;
+use crate::operations::Operations;
+use crate::pipelines::Deployer;
+use crate::scheduler::Scheduler;
+use crate::store::Store;
+use crate::tenancy::access::Tenant;
+use crate::tenancy::attempts::Attempts;
+use crate::tenancy::model::Environment;
+use crate::tenancy::store::projects as project_rows;
+use crate::tenancy::vault::Vault;
+
+/// How the installation is reached, for the addresses it prints.
+#[derive(Debug, Clone)]
+pub struct Addresses {
+    /// The platform's domain; apps answer below it.
+    pub domain: String,
+    pub http_port: u16,
+    pub ssh_port: u16,
+}
+
+impl Addresses {
+    /// The URL of a host name of this installation.
+    #[must_use]
+    pub fn url(&self, host: &str) -> String {
+        if self.http_port == 80 { format!("http://{host}") } else { format!("http://{host}:{}", self.http_port) }
+    }
+
+    /// The host name of the portal.
+    #[must_use]
+    pub fn portal_host(&self) -> String {
+        format!("wharf.{}", self.domain)
+    }
+
+    /// Where an environment's repository is pushed to.
+    #[must_use]
+    pub fn git(&self, environment: &Environment) -> GitRemotes {
+        let path = if environment.slug.is_production() {
+            format!("{}/{}.git", environment.tenant, environment.project)
+        } else {
+            format!("{}/{}/{}.git", environment.tenant, environment.project, environment.slug)
+        };
+        let host = self.portal_host();
+        let ssh = if self.ssh_port == 22 {
+            format!("ssh://git@{host}/{path}")
+        } else {
+            format!("ssh://git@{host}:{}/{path}", self.ssh_port)
+        };
+        GitRemotes { http: format!("{}/git/{path}", self.url(&host)), ssh }
+    }
+}
 
 /// The verbs. Clones share everything.
 #[derive(Clone)]
 pub struct Apps {
-    #[expect(dead_code, reason = "used by the verbs as they land")]
     inner: Arc<Inner>,
 }
 
-struct Inner {}
+struct Inner {
+    store: Store,
+    vault: Vault,
+    clock: Clock,
+    random: Random,
+    addresses: Addresses,
+    attempts: Mutex<Attempts>,
+    live: Live,
+}
+
+/// The parts that carry out what the verbs decide.
+#[derive(Clone)]
+pub struct Live {
+    pub engine: Arc<dyn Engine>,
+    pub operations: Operations,
+    pub scheduler: Scheduler,
+    pub deployer: Deployer,
+}
+
+impl Apps {
+    /// The verbs over this state.
+    #[must_use]
+    pub fn new(store: Store, vault: Vault, clock: Clock, random: Random, addresses: Addresses, live: Live) -> Self {
+        let attempts = Mutex::new(Attempts::default());
+        Self { inner: Arc::new(Inner { store, vault, clock, random, addresses, attempts, live }) }
+    }
+
+    fn engine(&self) -> &dyn Engine {
+        self.inner.live.engine.as_ref()
+    }
+
+    fn operations_handle(&self) -> &Operations {
+        &self.inner.live.operations
+    }
+
+    fn scheduler(&self) -> &Scheduler {
+        &self.inner.live.scheduler
+    }
+
+    fn deployer(&self) -> &Deployer {
+        &self.inner.live.deployer
+    }
+
+    fn addresses(&self) -> &Addresses {
+        &self.inner.addresses
+    }
+
+    fn store(&self) -> &Store {
+        &self.inner.store
+    }
+
+    fn random(&self) -> &Random {
+        &self.inner.random
+    }
+
+    fn now(&self) -> Timestamp {
+        self.inner.clock.now()
+    }
+
+    /// The environment a path names, or that there is none.
+    async fn environment(&self, tenant: &Tenant, app: &AppPath) -> Result<Environment, AppError> {
+        project_rows::find(self.store(), tenant, &app.project, &app.environment).await?.ok_or_else(|| {
+            let name = if app.environment.is_production() {
+                app.project.to_string()
+            } else {
+                format!("{}/{}", app.project, app.environment)
+            };
+            AppError::NotFound(format!("there is no app `{name}`; `wharf apps` lists what there is"))
+        })
+    }
+}

@@ -7,6 +7,10 @@
 //!
 //! To add one more engine: implement [`Engine`] in a file of its own and run `conformance.rs` on it.
 
+#[cfg(test)]
+mod conformance;
+pub mod docker;
+pub mod fake;
 pub mod spec;
 
 pub use spec::*;

@@ -6,7 +6,7 @@ use super::model::User;
 use super::roles::{Permission, Role, Scope};
 use super::store::{members, people};
 use crate::kernel::clock::Timestamp;
-use crate::kernel::id::{TenantId, UserId};
+use crate::kernel::id::{SshKeyId, TenantId, TokenId, UserId};
 use crate::kernel::name::TenantSlug;
 use crate::store::{Store, StoreError};
 
@@ -47,9 +47,9 @@ pub enum Credential {
     /// A browser session; carries the token forms must send back, and the hash that identifies the session.
     Session { csrf_token: String, token_hash: String },
     /// An API token, perhaps good for one tenant only.
-    Token { scope: Scope, tenant: Option<TenantId> },
+    Token { id: TokenId, scope: Scope, tenant: Option<TenantId> },
     /// A public key, over SSH.
-    SshKey,
+    SshKey { id: SshKeyId },
 }
 
 impl Principal {
@@ -63,8 +63,8 @@ impl Principal {
     fn credential_allows(&self, tenant: &TenantId, permission: Permission) -> bool {
         match &self.credential {
             Credential::Session { .. } => true,
-            Credential::SshKey => matches!(permission, Permission::AppView | Permission::AppDeploy),
-            Credential::Token { scope, tenant: only } => {
+            Credential::SshKey { .. } => matches!(permission, Permission::AppView | Permission::AppDeploy),
+            Credential::Token { scope, tenant: only, .. } => {
                 only.as_ref().is_none_or(|t| t == tenant) && scope.allows(permission)
             }
         }
@@ -76,8 +76,8 @@ impl Principal {
         self.is_operator
             && match &self.credential {
                 Credential::Session { .. } => true,
-                Credential::Token { scope, tenant } => *scope == Scope::Full && tenant.is_none(),
-                Credential::SshKey => false,
+                Credential::Token { scope, tenant, .. } => *scope == Scope::Full && tenant.is_none(),
+                Credential::SshKey { .. } => false,
             }
     }
 
@@ -86,8 +86,8 @@ impl Principal {
     pub fn may_change_account(&self) -> bool {
         match &self.credential {
             Credential::Session { .. } => true,
-            Credential::Token { scope, tenant } => *scope == Scope::Full && tenant.is_none(),
-            Credential::SshKey => false,
+            Credential::Token { scope, tenant, .. } => *scope == Scope::Full && tenant.is_none(),
+            Credential::SshKey { .. } => false,
         }
     }
 }

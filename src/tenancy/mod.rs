@@ -10,9 +10,11 @@
 //! To add a permission: a variant of [`roles::Permission`] and its line in [`roles::Role::allows`].
 
 pub mod access;
+pub mod attempts;
 pub mod credentials;
 pub mod model;
 pub mod roles;
+pub mod ssh_keys;
 pub mod store;
 pub mod vault;
 

@@ -71,7 +71,6 @@ pub struct Environment {
     pub config_version: i64,
     pub target_revision: Option<i64>,
     pub serving_revision: Option<i64>,
-    pub generation: i64,
     pub stopped: bool,
     pub destroyed: bool,
     pub created_at: Timestamp,

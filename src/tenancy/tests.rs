@@ -73,3 +73,29 @@ fn default_hosts_of_two_apps_are_never_the_same() {
     let longest = host(false, &"t".repeat(20), &"p".repeat(24), &"e".repeat(12));
     assert!(longest.split('.').next().expect("a label").len() <= 63);
 }
+
+#[test]
+fn failed_log_ins_wait_longer_and_longer_but_never_for_good() {
+    let mut attempts = super::attempts::Attempts::default();
+    let now = Timestamp(1_000_000);
+    for _ in 0..5 {
+        attempts.failed("ann", now);
+        assert_eq!(attempts.wait_ms("ann", now), 0);
+    }
+    attempts.failed("ann", now);
+    assert_eq!(attempts.wait_ms("ann", now), 1000);
+    attempts.failed("ann", now);
+    assert_eq!(attempts.wait_ms("ann", now), 2000);
+    for _ in 0..60 {
+        attempts.failed("ann", now);
+    }
+    assert_eq!(attempts.wait_ms("ann", now), 5 * 60 * 1000);
+    assert_eq!(attempts.wait_ms("ann", now.plus_secs(301)), 0);
+    assert_eq!(attempts.wait_ms("bob", now), 0);
+    attempts.succeeded("ann");
+    assert_eq!(attempts.wait_ms("ann", now), 0);
+    for i in 0..20_000 {
+        attempts.failed(&format!("k{i}"), now);
+    }
+    assert!(attempts.wait_ms("k19999", now) == 0);
+}

@@ -148,7 +148,7 @@ pub(in crate::tenancy) async fn by_token(
 ) -> Result<Option<Principal>, StoreError> {
     let row = sqlx::query!(
         r#"SELECT u.id AS "id: UserId", u.email, u.name, u.is_operator AS "is_operator: bool",
-                  k.scope AS "scope: Scope", k.tenant_id AS "tenant_id: TenantId",
+                  k.id AS "token: TokenId", k.scope AS "scope: Scope", k.tenant_id AS "tenant_id: TenantId",
                   k.last_used_at AS "last_used_at: Timestamp"
            FROM api_tokens k JOIN users u ON u.id = k.user_id
            WHERE k.secret_hash = ? AND (k.expires_at IS NULL OR k.expires_at > ?)"#,
@@ -166,19 +166,22 @@ pub(in crate::tenancy) async fn by_token(
         tx.commit().await?;
     }
     let user = User { id: row.id, email: row.email, name: row.name, is_operator: row.is_operator };
-    Ok(Some(Principal::new(user, Credential::Token { scope: row.scope, tenant: row.tenant_id })))
+    Ok(Some(Principal::new(user, Credential::Token { id: row.token, scope: row.scope, tenant: row.tenant_id })))
 }
 
 pub(in crate::tenancy) async fn by_ssh_key(store: &Store, fingerprint: &str) -> Result<Option<Principal>, StoreError> {
     let row = sqlx::query!(
-        r#"SELECT u.id AS "id: UserId", u.email, u.name, u.is_operator AS "is_operator: bool"
+        r#"SELECT u.id AS "id: UserId", u.email, u.name, u.is_operator AS "is_operator: bool", k.id AS "key: SshKeyId"
            FROM ssh_keys k JOIN users u ON u.id = k.user_id WHERE k.fingerprint = ?"#,
         fingerprint
     )
     .fetch_optional(store.read())
     .await?;
     Ok(row.map(|r| {
-        Principal::new(User { id: r.id, email: r.email, name: r.name, is_operator: r.is_operator }, Credential::SshKey)
+        Principal::new(
+            User { id: r.id, email: r.email, name: r.name, is_operator: r.is_operator },
+            Credential::SshKey { id: r.key },
+        )
     }))
 }
 

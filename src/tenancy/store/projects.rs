@@ -7,6 +7,21 @@ use crate::store::{Store, StoreError, Write};
 use crate::tenancy::access::Tenant;
 use crate::tenancy::model::Environment;
 
+/// Environments with what identifies them; `query_as!` wants a literal, so that the columns stand here once.
+macro_rules! select {
+    ($rest:literal $(, $arg:expr)*) => {
+        sqlx::query_as!(
+            Environment,
+            r#"SELECT e.id AS "id: EnvironmentId", e.tenant_id AS "tenant_id: TenantId", t.slug AS "tenant: TenantSlug",
+                  e.project_id AS "project_id: ProjectId", p.slug AS "project: ProjectSlug", e.slug AS "slug: EnvironmentSlug",
+                  e.protected AS "protected: bool", e.deploy_branch, e.config_version, e.target_revision, e.serving_revision,
+                  e.stopped AS "stopped: bool", e.destroyed AS "destroyed: bool", e.created_at AS "created_at: Timestamp"
+           FROM environments e JOIN projects p ON p.id = e.project_id JOIN tenants t ON t.id = e.tenant_id "# + $rest
+            $(, $arg)*
+        )
+    };
+}
+
 /// Stores a new project.
 ///
 /// # Errors
@@ -62,21 +77,18 @@ pub async fn find(
     environment: &EnvironmentSlug,
 ) -> Result<Option<Environment>, StoreError> {
     let tenant = tenant.id();
-    Ok(sqlx::query_as!(
-        Environment,
-        r#"SELECT e.id AS "id: EnvironmentId", e.tenant_id AS "tenant_id: TenantId", t.slug AS "tenant: TenantSlug",
-                  e.project_id AS "project_id: ProjectId", p.slug AS "project: ProjectSlug", e.slug AS "slug: EnvironmentSlug",
-                  e.protected AS "protected: bool", e.deploy_branch, e.config_version, e.target_revision, e.serving_revision,
-                  e.generation, e.stopped AS "stopped: bool", e.destroyed AS "destroyed: bool",
-                  e.created_at AS "created_at: Timestamp"
-           FROM environments e JOIN projects p ON p.id = e.project_id JOIN tenants t ON t.id = e.tenant_id
-           WHERE e.tenant_id = ? AND p.slug = ? AND e.slug = ? AND e.destroyed = 0"#,
-        tenant,
-        project,
-        environment
-    )
-    .fetch_optional(store.read())
-    .await?)
+    Ok(select!("WHERE e.tenant_id = ? AND p.slug = ? AND e.slug = ? AND e.destroyed = 0", tenant, project, environment)
+        .fetch_optional(store.read())
+        .await?)
+}
+
+/// The environment with this id, also when it is being removed.
+///
+/// # Errors
+/// When the database cannot be read.
+pub async fn by_id(store: &Store, tenant: &Tenant, id: &EnvironmentId) -> Result<Option<Environment>, StoreError> {
+    let tenant = tenant.id();
+    Ok(select!("WHERE e.tenant_id = ? AND e.id = ?", tenant, id).fetch_optional(store.read()).await?)
 }
 
 /// All environments of a tenant, by project and name.
@@ -85,19 +97,9 @@ pub async fn find(
 /// When the database cannot be read.
 pub async fn list(store: &Store, tenant: &Tenant) -> Result<Vec<Environment>, StoreError> {
     let tenant = tenant.id();
-    Ok(sqlx::query_as!(
-        Environment,
-        r#"SELECT e.id AS "id: EnvironmentId", e.tenant_id AS "tenant_id: TenantId", t.slug AS "tenant: TenantSlug",
-                  e.project_id AS "project_id: ProjectId", p.slug AS "project: ProjectSlug", e.slug AS "slug: EnvironmentSlug",
-                  e.protected AS "protected: bool", e.deploy_branch, e.config_version, e.target_revision, e.serving_revision,
-                  e.generation, e.stopped AS "stopped: bool", e.destroyed AS "destroyed: bool",
-                  e.created_at AS "created_at: Timestamp"
-           FROM environments e JOIN projects p ON p.id = e.project_id JOIN tenants t ON t.id = e.tenant_id
-           WHERE e.tenant_id = ? AND e.destroyed = 0 ORDER BY p.slug, e.slug"#,
-        tenant
-    )
-    .fetch_all(store.read())
-    .await?)
+    Ok(select!("WHERE e.tenant_id = ? AND e.destroyed = 0 ORDER BY p.slug, e.slug", tenant)
+        .fetch_all(store.read())
+        .await?)
 }
 
 /// All environments of all tenants, also those being removed: for the platform's own loops.
@@ -105,18 +107,7 @@ pub async fn list(store: &Store, tenant: &Tenant) -> Result<Vec<Environment>, St
 /// # Errors
 /// When the database cannot be read.
 pub async fn every(store: &Store) -> Result<Vec<Environment>, StoreError> {
-    Ok(sqlx::query_as!(
-        Environment,
-        r#"SELECT e.id AS "id: EnvironmentId", e.tenant_id AS "tenant_id: TenantId", t.slug AS "tenant: TenantSlug",
-                  e.project_id AS "project_id: ProjectId", p.slug AS "project: ProjectSlug", e.slug AS "slug: EnvironmentSlug",
-                  e.protected AS "protected: bool", e.deploy_branch, e.config_version, e.target_revision, e.serving_revision,
-                  e.generation, e.stopped AS "stopped: bool", e.destroyed AS "destroyed: bool",
-                  e.created_at AS "created_at: Timestamp"
-           FROM environments e JOIN projects p ON p.id = e.project_id JOIN tenants t ON t.id = e.tenant_id
-           ORDER BY e.id"#
-    )
-    .fetch_all(store.read())
-    .await?)
+    Ok(select!("ORDER BY e.id").fetch_all(store.read()).await?)
 }
 
 /// The project of that name.

@@ -1,0 +1,138 @@
+//! From the platform's own values to those the API and the portal show. Pure.
+
+use super::{AppState, InstanceView, OperationLine, OperationView, RevisionView, ServiceView};
+use crate::kernel::clock::Timestamp;
+use crate::operations::Operation;
+use crate::operations::model::Line;
+use crate::releases::Stored;
+use crate::scheduler::report::{EnvironmentReport, InstanceReport, InstanceState};
+use crate::stack::ServiceKind;
+use crate::stack::diff::diff;
+use crate::tenancy::model::Environment;
+
+/// Healthy and wanted instances of what serves.
+pub(super) fn totals(report: Option<&EnvironmentReport>) -> (u32, u32) {
+    let Some(report) = report else { return (0, 0) };
+    let shown = report.serving.or(report.target);
+    report
+        .services
+        .iter()
+        .filter(|s| Some(s.version) == shown)
+        .fold((0, 0), |(healthy, wanted), s| (healthy + s.healthy.min(s.wanted), wanted + s.wanted))
+}
+
+/// The state of an app at a glance.
+pub(super) fn state(environment: &Environment, report: Option<&EnvironmentReport>, changing: bool) -> AppState {
+    if changing {
+        return AppState::Deploying;
+    }
+    if environment.stopped {
+        return AppState::Stopped;
+    }
+    if environment.serving_revision.is_none() {
+        return AppState::Empty;
+    }
+    match totals(report) {
+        (healthy, wanted) if healthy >= wanted => AppState::Running,
+        (0, _) => AppState::Down,
+        _ => AppState::Degraded,
+    }
+}
+
+/// The services of what serves, then those of what is coming up.
+pub(super) fn services(report: &EnvironmentReport, now: Timestamp) -> Vec<ServiceView> {
+    let shown = report.serving.or(report.target);
+    let mut names: Vec<&str> = report.services.iter().map(|s| s.name.as_str()).collect();
+    names.sort_unstable();
+    names.dedup();
+    names
+        .into_iter()
+        .map(|name| {
+            let main = report.services.iter().find(|s| s.name == name && Some(s.version) == shown);
+            let any = main.or_else(|| report.services.iter().find(|s| s.name == name));
+            let prefix = format!("{name}.");
+            let about = |w: &&String| w.starts_with(&prefix) || w.starts_with(&format!("{name}:")) || w.starts_with(&format!("{name} "));
+            ServiceView {
+                name: name.to_owned(),
+                kind: any.map_or("worker", |s| if s.kind == ServiceKind::Web { "web" } else { "worker" }).to_owned(),
+                wanted: any.map_or(0, |s| s.wanted),
+                healthy: any.map_or(0, |s| s.healthy),
+                waiting_for: report.waits.iter().filter(about).cloned().collect(),
+                instances: report.instances.iter().filter(|i| i.service == name).map(|i| instance(i, now)).collect(),
+            }
+        })
+        .collect()
+}
+
+fn instance(i: &InstanceReport, _now: Timestamp) -> InstanceView {
+    let state = match i.state {
+        InstanceState::Created => "provision",
+        InstanceState::Starting => "ready",
+        InstanceState::Healthy => "run",
+        InstanceState::Ill => "ill",
+        InstanceState::Draining => "draining",
+        InstanceState::Stopping => "stopping",
+        InstanceState::Exited => "exited",
+    };
+    let runs = !matches!(i.state, InstanceState::Created | InstanceState::Exited);
+    InstanceView {
+        name: i.name.clone(),
+        revision: i.version.revision,
+        state: state.to_owned(),
+        detail: i.detail.clone(),
+        started_at: i.since_ms.filter(|_| runs).map(|ms| Timestamp(ms).rfc3339()),
+        restarts: i.crashes,
+    }
+}
+
+/// An operation.
+pub(super) fn operation(o: &Operation) -> OperationView {
+    OperationView {
+        id: o.id.to_string(),
+        kind: o.kind.as_str().to_owned(),
+        state: o.state.as_str().to_owned(),
+        phase: o.phase.clone(),
+        actor: o.actor.clone(),
+        cause: o.cause.clone(),
+        revision: o.revision,
+        summary: o.summary.clone(),
+        created_at: o.created_at.rfc3339(),
+        finished_at: o.finished_at.map(Timestamp::rfc3339),
+        deadline_at: o.deadline_at.rfc3339(),
+    }
+}
+
+/// A line of an operation.
+pub(super) fn line(l: &Line) -> OperationLine {
+    OperationLine { seq: l.seq, at: l.at.rfc3339(), kind: l.kind.as_str().to_owned(), line: l.line.clone() }
+}
+
+/// Releases, newest first, each with what it changed against the one before it.
+pub(super) fn revisions(newest_first: &[Stored], serving: Option<i64>) -> Vec<RevisionView> {
+    newest_first
+        .iter()
+        .enumerate()
+        .map(|(i, stored)| {
+            let r = &stored.revision;
+            let mut changes = Vec::new();
+            if let Some(before) = newest_first.get(i + 1) {
+                changes.extend(diff(&before.revision.stack, &r.stack).into_iter().map(|c| format!("{} {}", c.subject, c.text)));
+                if before.revision.config_version != r.config_version {
+                    changes.push(format!("configuration {} → {}", before.revision.config_version, r.config_version));
+                }
+            }
+            RevisionView {
+                number: r.number,
+                hash: r.hash.clone(),
+                source_commit: r.source_commit.clone(),
+                author: r.author.clone(),
+                message: r.message.clone(),
+                config_version: r.config_version,
+                created_at: r.created_at.rfc3339(),
+                serving: serving == Some(r.number),
+                failed_reason: stored.failed_reason.clone(),
+                changes,
+            }
+        })
+        .collect()
+}

@@ -1,0 +1,102 @@
+//! Commands that run the platform's own processes.
+
+use std::io::IsTerminal;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Subcommand;
+use tracing_subscriber::EnvFilter;
+
+use crate::ingress::{self, IngressConfig};
+use crate::serve::{self, ServeOptions};
+
+/// A process of the platform.
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Run the control plane
+    #[command(after_help = "Example:\n  wharf serve --data /var/lib/wharf --domain example.com")]
+    Serve(ServeOptions),
+    /// Run the data plane (started by `wharf serve`; also runs stand-alone with a snapshot file)
+    #[command(after_help = "Example:\n  wharf ingress --run /run/wharf --data /var/lib/wharf --http 0.0.0.0:80")]
+    Ingress(IngressOptions),
+}
+
+/// Options of the data plane.
+#[derive(Debug, clap::Args)]
+pub(super) struct IngressOptions {
+    /// Directory of the control socket
+    #[arg(long, value_name = "DIR", default_value = "/run/wharf")]
+    run: PathBuf,
+    /// Directory of the kept snapshot and the access log
+    #[arg(long, value_name = "DIR", default_value = "/var/lib/wharf")]
+    data: PathBuf,
+    /// Address for plain HTTP; may be given several times
+    #[arg(long, value_name = "ADDRESS", required_unless_present = "http_port")]
+    http: Vec<SocketAddr>,
+    /// Port for plain HTTP on all addresses
+    #[arg(long, value_name = "PORT", conflicts_with = "http")]
+    http_port: Option<u16>,
+    /// Worker threads; 0 = one per CPU
+    #[arg(long, default_value_t = 0)]
+    workers: usize,
+    /// Seconds that open requests may take to finish when it stops or is replaced
+    #[arg(long, default_value_t = 30)]
+    drain: u64,
+    /// Serve this snapshot file, without a control plane
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+pub(super) fn run(command: Command) -> anyhow::Result<ExitCode> {
+    log_to_stderr();
+    match command {
+        Command::Serve(options) => {
+            // Two workers are enough for a control plane, and each one costs memory.
+            let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+            runtime.block_on(serve::run(options))?;
+        }
+        Command::Ingress(options) => {
+            // The control socket needs one thread only; requests run on threads of their own.
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            runtime.block_on(ingress::run(ingress_config(options), stop_signal()))?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn log_to_stderr() {
+    let filter = EnvFilter::try_from_env("WHARF_LOG").unwrap_or_else(|_| EnvFilter::new("info,russh=warn"));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .init();
+}
+
+fn ingress_config(options: IngressOptions) -> IngressConfig {
+    let http = match options.http_port {
+        Some(port) => vec![SocketAddr::from(([0, 0, 0, 0], port)), SocketAddr::from(([0; 8], port))],
+        None => options.http,
+    };
+    IngressConfig {
+        run_dir: options.run,
+        data_dir: options.data,
+        http,
+        workers: options.workers,
+        drain: Duration::from_secs(options.drain),
+        config_file: options.config,
+    }
+}
+
+async fn stop_signal() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (Ok(mut term), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) else {
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = term.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+}

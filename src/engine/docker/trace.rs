@@ -1,0 +1,105 @@
+//! BuildKit's progress (a graph of vertices with chunks of output) as a plain sequence of events. Pure.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bollard::moby::buildkit::v1::{StatusResponse, Vertex};
+use bollard::models::{BuildInfo, BuildInfoAux};
+
+use crate::engine::BuildEvent;
+
+/// Longest line passed on; programs that print without line ends are cut here.
+const LINE_LIMIT: usize = 8 * 1024;
+
+/// Follows one build.
+#[derive(Debug, Default)]
+pub(super) struct Trace {
+    announced: BTreeSet<String>,
+    open_lines: BTreeMap<String, Vec<u8>>,
+    failed_step: Option<(String, String)>,
+    image: Option<String>,
+}
+
+impl Trace {
+    /// Takes one message of the stream; `Err` is the build's failure in the builder's words.
+    pub(super) fn add(&mut self, line: &[u8]) -> Result<Vec<BuildEvent>, String> {
+        if let Some(message) = super::raw::stream_error(line) {
+            return Err(self.failure(&message));
+        }
+        let Ok(info) = serde_json::from_slice::<BuildInfo>(line) else {
+            // A message this client does not know is no reason to fail a build.
+            return Ok(Vec::new());
+        };
+        match info.aux {
+            Some(BuildInfoAux::BuildKit(status)) => Ok(self.progress(&status)),
+            Some(BuildInfoAux::Default(image)) => {
+                self.image = image.id.or(self.image.take());
+                Ok(Vec::new())
+            }
+            None => Ok(Vec::new()),
+        }
+    }
+
+    /// What is left at the end of the stream: open lines, then the image. `Err` when there is none.
+    pub(super) fn end(mut self) -> Result<Vec<BuildEvent>, String> {
+        let open = std::mem::take(&mut self.open_lines);
+        let mut events: Vec<BuildEvent> =
+            open.into_values().filter(|line| !line.is_empty()).map(|line| output(&line)).collect();
+        let Some(image) = self.image.take() else {
+            return Err(self.failure("the builder ended without an image"));
+        };
+        events.push(BuildEvent::Built(image));
+        Ok(events)
+    }
+
+    fn progress(&mut self, status: &StatusResponse) -> Vec<BuildEvent> {
+        let mut events = Vec::new();
+        for vertex in &status.vertexes {
+            self.vertex(vertex, &mut events);
+        }
+        for log in &status.logs {
+            let line = self.open_lines.entry(log.vertex.clone()).or_default();
+            for byte in &log.msg {
+                match byte {
+                    b'\n' => events.push(output(&std::mem::take(line))),
+                    _ => line.push(*byte),
+                }
+                if line.len() >= LINE_LIMIT {
+                    events.push(output(&std::mem::take(line)));
+                }
+            }
+        }
+        events
+    }
+
+    fn vertex(&mut self, vertex: &Vertex, events: &mut Vec<BuildEvent>) {
+        if !vertex.error.is_empty() && self.failed_step.is_none() && !vertex.error.contains("context canceled") {
+            self.failed_step = Some((vertex.name.clone(), vertex.error.clone()));
+        }
+        let internal = vertex.name.starts_with("[internal]") || vertex.name.is_empty();
+        if vertex.started.is_none() || internal || !self.announced.insert(vertex.digest.clone()) {
+            return;
+        }
+        let cached = if vertex.cached { " (cached)" } else { "" };
+        events.push(BuildEvent::Step(format!("{}{cached}", vertex.name)));
+    }
+
+    /// The failing step's own words are clearer than the builder's summary of all.
+    fn failure(&self, message: &str) -> String {
+        let hint = if message.contains("exit code: 137") {
+            "; the step was killed, most likely because it used more memory than a build may"
+        } else {
+            ""
+        };
+        match &self.failed_step {
+            Some((step, error)) => format!("in step {step}: {error}{hint}"),
+            None => format!("{message}{hint}"),
+        }
+    }
+}
+
+/// One line; of a progress bar that overwrites itself only the last state is kept.
+fn output(bytes: &[u8]) -> BuildEvent {
+    let text = String::from_utf8_lossy(bytes);
+    let text = text.trim_end_matches('\r');
+    BuildEvent::Output(text.rsplit('\r').next().unwrap_or(text).to_owned())
+}

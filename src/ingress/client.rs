@@ -1,0 +1,137 @@
+//! The control plane's way to the ingress: a client of the control socket.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper::{Method, Request, StatusCode};
+use hyper_util::rt::TokioIo;
+use serde::Deserialize;
+use thiserror::Error;
+use tokio::net::UnixStream;
+use tokio::time::{Instant, sleep, timeout};
+
+use super::snapshot::Snapshot;
+use super::status::Status;
+
+/// One request on the control socket must be answered within this.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+/// Pause between looks in [`Client::wait_applied`].
+const POLL: Duration = Duration::from_millis(50);
+
+/// Why a request to the ingress failed.
+#[derive(Debug, Error)]
+pub enum ClientError {
+    #[error("no ingress answers on {}: {source}", socket.display())]
+    Unreachable { socket: PathBuf, source: std::io::Error },
+    #[error("the ingress broke off: {0}")]
+    Broken(#[from] hyper::Error),
+    #[error("the ingress did not answer within {} s", .0.as_secs())]
+    TimedOut(Duration),
+    /// It uses a newer table of the same boot: whoever sends this one is out of date.
+    #[error("the ingress refused the snapshot: {detail}")]
+    Older { detail: String },
+    /// A successor is taking over: send it again in a moment.
+    #[error("the ingress is busy: {detail}")]
+    Busy { detail: String },
+    #[error("the ingress answered {status}: {detail}")]
+    Refused { status: u16, detail: String },
+    #[error("the ingress answered in an unknown way: {0}")]
+    Answer(#[from] serde_json::Error),
+}
+
+/// What became of a snapshot.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct Applied {
+    pub generation: u64,
+    /// Routes whose old upstreams were kept against a suspect snapshot.
+    pub held_routes: Vec<String>,
+}
+
+/// Client of one ingress; cheap to clone, connects anew for each request.
+#[derive(Clone, Debug)]
+pub struct Client {
+    socket: PathBuf,
+}
+
+impl Client {
+    /// A client of the control socket at this path (`RUN/ingress.sock`).
+    pub fn new(socket: impl Into<PathBuf>) -> Self {
+        Self { socket: socket.into() }
+    }
+
+    /// Sends a snapshot; returns when every thread of the ingress uses it.
+    pub async fn put_snapshot(&self, snapshot: &Snapshot) -> Result<Applied, ClientError> {
+        let body = serde_json::to_vec(snapshot)?;
+        Ok(serde_json::from_slice(&self.request(Method::PUT, "/v1/snapshot", body).await?)?)
+    }
+
+    /// The table in use.
+    pub async fn snapshot(&self) -> Result<Snapshot, ClientError> {
+        Ok(serde_json::from_slice(&self.request(Method::GET, "/v1/snapshot", Vec::new()).await?)?)
+    }
+
+    /// What the ingress says about itself.
+    pub async fn status(&self) -> Result<Status, ClientError> {
+        Ok(serde_json::from_slice(&self.request(Method::GET, "/v1/status", Vec::new()).await?)?)
+    }
+
+    /// Asks it to finish what is open and exit.
+    pub async fn drain(&self) -> Result<(), ClientError> {
+        self.request(Method::POST, "/v1/drain", Vec::new()).await.map(|_| ())
+    }
+
+    /// Waits until the ingress uses this generation (or a later one) of this boot.
+    pub async fn wait_applied(&self, boot: &str, generation: u64, limit: Duration) -> Result<Status, ClientError> {
+        let end = Instant::now() + limit;
+        loop {
+            match self.status().await {
+                Ok(status) if status.boot == boot && status.generation >= generation => return Ok(status),
+                Err(error) if Instant::now() >= end => return Err(error),
+                Ok(_) if Instant::now() >= end => return Err(ClientError::TimedOut(limit)),
+                _ => sleep(POLL).await,
+            }
+        }
+    }
+
+    async fn request(&self, method: Method, path: &str, body: Vec<u8>) -> Result<Bytes, ClientError> {
+        timeout(REQUEST_TIMEOUT, self.exchange(method, path, body))
+            .await
+            .map_err(|_| ClientError::TimedOut(REQUEST_TIMEOUT))?
+    }
+
+    async fn exchange(&self, method: Method, path: &str, body: Vec<u8>) -> Result<Bytes, ClientError> {
+        let stream = UnixStream::connect(&self.socket)
+            .await
+            .map_err(|source| ClientError::Unreachable { socket: self.socket.clone(), source })?;
+        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+        let driving = tokio::spawn(connection);
+        let mut request = Request::new(Full::new(Bytes::from(body)));
+        *request.method_mut() = method;
+        *request.uri_mut() = path.parse().unwrap_or_default();
+        request.headers_mut().insert(hyper::header::HOST, hyper::header::HeaderValue::from_static("ingress"));
+        let response = sender.send_request(request).await?;
+        let status = response.status();
+        let bytes = response.into_body().collect().await?.to_bytes();
+        driving.abort();
+        if status.is_success() {
+            return Ok(bytes);
+        }
+        let detail = detail(&bytes);
+        Err(match status {
+            StatusCode::CONFLICT => ClientError::Older { detail },
+            StatusCode::SERVICE_UNAVAILABLE => ClientError::Busy { detail },
+            status => ClientError::Refused { status: status.as_u16(), detail },
+        })
+    }
+}
+
+fn detail(body: &[u8]) -> String {
+    #[derive(Deserialize)]
+    struct Problem {
+        detail: String,
+    }
+    serde_json::from_slice::<Problem>(body)
+        .map_or_else(|_| String::from_utf8_lossy(body).into_owned(), |problem| problem.detail)
+}

@@ -1,0 +1,229 @@
+//! One client connection: reads requests one after the other and takes each through the phases.
+
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::task::Poll;
+use std::time::Duration;
+
+use tokio::io::AsyncWriteExt;
+
+use super::buffer::Buffer;
+use super::clock::{NEVER, SlotGuard};
+use super::core::Core;
+use super::h1::request::{self as head, Framing, MAX_HEAD, RequestHead};
+use super::phases::{admit, log, route, upstream};
+use super::problem::{self, Problem, Shape};
+use super::socket::Socket;
+use super::transaction::{Peer, Transaction};
+
+/// How long a client may take to take in an error answer.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long unread input is thrown away before closing, so that the answer is not lost to a reset.
+const LINGER: Duration = Duration::from_secs(3);
+/// While draining, idle connections get this long to send one more request, which is then answered with
+/// `Connection: close`: closing them at once would race with requests already on their way.
+const DRAIN_IDLE_MS: u64 = 2_000;
+
+/// A client connection.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    pub socket: Socket,
+    /// Bytes read from the client and not yet used.
+    pub input: Buffer,
+    pub peer: Peer,
+    pub core: Rc<Core>,
+    pub slot: SlotGuard,
+}
+
+/// What becomes of the connection after a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Flow {
+    KeepAlive,
+    Close,
+    /// Close, but throw away what the client is still sending first.
+    Linger,
+}
+
+/// Why a request was not answered by its upstream.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// Nothing was sent to the client yet: it gets this.
+    Answer(Problem),
+    /// The response has begun or the client is gone: only closing is left. The word is for the log.
+    Abort(&'static str),
+}
+
+impl From<Problem> for Failure {
+    fn from(problem: Problem) -> Self {
+        Self::Answer(problem)
+    }
+}
+
+enum Next {
+    Head(RequestHead, Vec<u8>),
+    Refuse(Problem),
+    End,
+}
+
+impl Connection {
+    /// Serves the connection to its end.
+    pub(crate) async fn serve(mut self) {
+        loop {
+            let flow = match self.next_head().await {
+                Next::Head(head, bytes) => self.transact(head, bytes).await,
+                Next::Refuse(problem) => {
+                    let id = self.core.random.hex::<32>();
+                    let id = std::str::from_utf8(&id).unwrap_or_default();
+                    let shape = Shape { html: false, head_only: false, keep_alive: false, request_id: id };
+                    self.write_answer(&problem, shape).await;
+                    self.core.shared.refused.add(self.core.worker, 1);
+                    Flow::Linger
+                }
+                Next::End => return,
+            };
+            match flow {
+                Flow::KeepAlive => {}
+                Flow::Close if self.input.is_empty() => break,
+                Flow::Close | Flow::Linger => {
+                    self.linger().await;
+                    return;
+                }
+            }
+        }
+        let _ = self.slot.within(LINGER, self.socket.shutdown()).await;
+    }
+
+    /// Waits for a request and reads its head.
+    async fn next_head(&mut self) -> Next {
+        let mut deadline = NEVER;
+        let mut seen = 0;
+        loop {
+            self.skip_empty_lines();
+            let unread = self.input.unread();
+            // A head that is still incomplete is parsed again only when an empty line may have arrived, so that a
+            // client that sends it byte by byte costs no more than its bytes.
+            if !unread.is_empty()
+                && (seen == 0 || unread.len() >= MAX_HEAD || has_empty_line(&unread[seen.min(unread.len())..]))
+            {
+                match head::parse(unread, Vec::with_capacity(24)) {
+                    Ok(Some(head)) => {
+                        let mut bytes = self.core.spares.output();
+                        bytes.extend_from_slice(&unread[..head.len]);
+                        self.input.consume(head.len);
+                        return Next::Head(head, bytes);
+                    }
+                    Ok(None) => {}
+                    Err(error) => return Next::Refuse(error.into()),
+                }
+            }
+            seen = unread.len().saturating_sub(3);
+            if self.input.is_empty() {
+                if !self.wait_for_bytes().await {
+                    return Next::End;
+                }
+            } else if deadline == NEVER {
+                let limit = self.core.table().snapshot.settings.head_timeout_ms;
+                deadline = self.slot.after(Duration::from_millis(limit));
+            }
+            match self.slot.until(deadline, self.input.fill(&mut self.socket)).await {
+                Ok(Ok(0) | Err(_)) => return Next::End,
+                Ok(Ok(_)) => {}
+                Err(_) => return Next::Refuse(Problem::head_timeout()),
+            }
+        }
+    }
+
+    /// Empty lines before a request line are left over by old clients (RFC 9112 section 2.2).
+    fn skip_empty_lines(&mut self) {
+        while self.input.unread().starts_with(b"\r\n") {
+            self.input.consume(2);
+        }
+    }
+
+    /// Waits without holding any buffer; `false` when the connection is to be closed.
+    async fn wait_for_bytes(&mut self) -> bool {
+        self.input.release();
+        let keep_alive = self.core.table().snapshot.settings.keep_alive_ms;
+        let idle_end = self.slot.after(Duration::from_millis(keep_alive));
+        poll_fn(|cx| {
+            let drain_end = self.core.drain_since().map_or(NEVER, |since| since + DRAIN_IDLE_MS);
+            let end = idle_end.min(drain_end);
+            match self.socket.poll_readable(cx) {
+                Poll::Ready(ready) => Poll::Ready(ready.is_ok()),
+                Poll::Pending if self.slot.is_past(end) => Poll::Ready(false),
+                Poll::Pending => {
+                    self.slot.watch(end, cx);
+                    Poll::Pending
+                }
+            }
+        })
+        .await
+    }
+
+    /// Takes one request through the phases.
+    async fn transact(&mut self, head: RequestHead, bytes: Vec<u8>) -> Flow {
+        let mut tx = Transaction::new(bytes, head, self.core.table(), &self.core.random);
+        let flow = match self.phases(&mut tx).await {
+            Ok(flow) => flow,
+            Err(Failure::Answer(problem)) => self.answer(&mut tx, &problem).await,
+            Err(Failure::Abort(why)) => {
+                tx.error = Some(why);
+                Flow::Close
+            }
+        };
+        log::record(&self.core, &tx, &self.peer);
+        self.core.spares.give_output(tx.bytes);
+        flow
+    }
+
+    async fn phases(&mut self, tx: &mut Transaction) -> Result<Flow, Failure> {
+        route::find(tx)?;
+        admit::check(tx)?;
+        // request → balance → upstream → response
+        upstream::exchange(self, tx).await
+    }
+
+    async fn answer(&mut self, tx: &mut Transaction, problem: &Problem) -> Flow {
+        let all_read = tx.head.framing == Framing::None || tx.body_read;
+        let keep_alive = all_read && tx.head.keep_alive && self.core.drain_since().is_none();
+        tx.status = problem.status;
+        let shape = Shape {
+            html: tx.wants_html(),
+            head_only: tx.head.method.get(&tx.bytes) == b"HEAD",
+            keep_alive: keep_alive && tx.head.is_http11,
+            request_id: &tx.request_id,
+        };
+        tx.bytes_out = self.write_answer(problem, shape).await;
+        match (all_read, shape.keep_alive) {
+            (false, _) => Flow::Linger,
+            (true, true) => Flow::KeepAlive,
+            (true, false) => Flow::Close,
+        }
+    }
+
+    async fn write_answer(&mut self, problem: &Problem, shape: Shape<'_>) -> u64 {
+        let answer = problem::render(problem, shape);
+        let _ = self.slot.within(ANSWER_TIMEOUT, self.socket.write_all(&answer)).await;
+        answer.len() as u64
+    }
+
+    /// Ends our side, then reads and forgets until the client has ended too or the time is up.
+    async fn linger(&mut self) {
+        let end = self.slot.after(LINGER);
+        if !matches!(self.slot.until(end, self.socket.shutdown()).await, Ok(Ok(()))) {
+            return;
+        }
+        loop {
+            let unread = self.input.unread().len();
+            self.input.consume(unread);
+            match self.slot.until(end, self.input.fill(&mut self.socket)).await {
+                Ok(Ok(n)) if n > 0 => {}
+                _ => return,
+            }
+        }
+    }
+}
+
+fn has_empty_line(bytes: &[u8]) -> bool {
+    bytes.windows(2).any(|pair| pair == b"\n\n") || bytes.windows(3).any(|three| three == b"\n\r\n")
+}

@@ -1,0 +1,163 @@
+//! What one worker thread owns. Nothing in here is locked; other threads speak to it by [`Order`]s.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Instant;
+
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
+
+use super::access_log::LogBuffer;
+use super::buffer::Spares;
+use super::clock::Clock;
+use super::pool::Pool;
+use super::shared::Shared;
+use super::table::Table;
+
+/// What a worker can be told.
+#[derive(Debug)]
+pub(crate) enum Order {
+    /// Use this table from now on; answer when it is in use.
+    Table(Arc<Table>, oneshot::Sender<()>),
+    /// Accept no more connections and let the open ones end; answer when the listeners are closed.
+    Drain(oneshot::Sender<()>),
+    /// Answer once all log lines so far were handed to the writer.
+    FlushLog(oneshot::Sender<()>),
+}
+
+/// The state of one worker thread.
+#[derive(Debug)]
+pub(crate) struct Core {
+    pub worker: usize,
+    pub shared: Arc<Shared>,
+    pub clock: Rc<Clock>,
+    pub pool: Pool,
+    pub spares: Spares,
+    pub random: Random,
+    pub log: LogBuffer,
+    table: RefCell<Rc<Arc<Table>>>,
+    /// Time of the clock when draining began.
+    drain_since: Cell<Option<u64>>,
+    ticks: Cell<u64>,
+}
+
+impl Core {
+    pub(crate) fn new(worker: usize, shared: Arc<Shared>, table: Arc<Table>) -> Rc<Self> {
+        Rc::new(Self {
+            worker,
+            clock: Clock::new(shared.started),
+            pool: Pool::default(),
+            spares: Spares::default(),
+            random: Random::seeded(),
+            log: LogBuffer::new(Arc::clone(&shared.log)),
+            table: RefCell::new(Rc::new(table)),
+            drain_since: Cell::new(None),
+            ticks: Cell::new(0),
+            shared,
+        })
+    }
+
+    /// The table in use; a request keeps the one it began with.
+    pub(crate) fn table(&self) -> Rc<Arc<Table>> {
+        Rc::clone(&self.table.borrow())
+    }
+
+    /// Time of the clock when draining began, if it has.
+    pub(crate) fn drain_since(&self) -> Option<u64> {
+        self.drain_since.get()
+    }
+
+    /// Gives a connection back to the pool, unless its upstream left the table meanwhile.
+    pub(crate) fn recycle(&self, used: &Rc<Arc<Table>>, serial: u64, socket: super::socket::Socket) {
+        let current = Rc::ptr_eq(&self.table.borrow(), used);
+        if current && self.drain_since.get().is_none() {
+            self.pool.put(serial, socket, self.clock.now_ms());
+        }
+    }
+
+    /// Obeys orders until the sender is gone. `accepting` are the tasks that hold the listening sockets.
+    pub(crate) async fn obey(
+        self: Rc<Self>,
+        mut orders: mpsc::UnboundedReceiver<Order>,
+        mut accepting: Vec<JoinHandle<()>>,
+    ) {
+        while let Some(order) = orders.recv().await {
+            match order {
+                Order::Table(table, done) => {
+                    self.pool.keep_only(&table);
+                    self.table.replace(Rc::new(table));
+                    let _ = done.send(());
+                }
+                Order::Drain(done) => {
+                    for task in accepting.drain(..) {
+                        task.abort();
+                        let _ = task.await;
+                    }
+                    self.drain_since.set(Some(self.clock.now_ms()));
+                    self.pool.clear();
+                    self.clock.wake_all();
+                    let _ = done.send(());
+                }
+                Order::FlushLog(done) => {
+                    self.log.flush();
+                    let _ = done.send(());
+                }
+            }
+        }
+    }
+
+    /// Regular work of the thread, see [`Clock::tick`].
+    pub(crate) fn housekeeping(&self) {
+        let ticks = self.ticks.get() + 1;
+        self.ticks.set(ticks);
+        let asleep = self.clock.slots() == 0;
+        if ticks.is_multiple_of(5) || asleep {
+            self.log.flush();
+        }
+        if ticks.is_multiple_of(10) || asleep {
+            self.pool.sweep(self.clock.now_ms());
+        }
+    }
+}
+
+/// Fast random numbers for balancing and ids (xorshift; nothing secret hangs on them).
+#[derive(Debug)]
+pub(crate) struct Random(Cell<u64>);
+
+impl Random {
+    fn seeded() -> Self {
+        use std::hash::{BuildHasher, Hasher};
+        let mut hasher = std::collections::hash_map::RandomState::new().build_hasher();
+        hasher.write_u128(Instant::now().elapsed().as_nanos());
+        Self(Cell::new(hasher.finish() | 1))
+    }
+
+    pub(crate) fn next(&self) -> u64 {
+        let mut x = self.0.get();
+        x ^= x << 13;
+        x ^= x >> 7;
+        x ^= x << 17;
+        self.0.set(x);
+        x.wrapping_mul(0x2545_f491_4f6c_dd1d)
+    }
+
+    /// A number below `bound` (0 for 0).
+    pub(crate) fn below(&self, bound: u64) -> u64 {
+        ((u128::from(self.next()) * u128::from(bound)) >> 64) as u64
+    }
+
+    /// Lower-case hex digits, for ids.
+    pub(crate) fn hex<const N: usize>(&self) -> [u8; N] {
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        let mut out = [0; N];
+        for chunk in out.chunks_mut(16) {
+            let mut bits = self.next();
+            for digit in chunk {
+                *digit = DIGITS[(bits & 15) as usize];
+                bits >>= 4;
+            }
+        }
+        out
+    }
+}

@@ -1,0 +1,199 @@
+//! The data plane as one object: its workers and the table they use. The control server and the process drive it.
+
+use std::net::{SocketAddr, TcpListener};
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::{mpsc, oneshot};
+
+use super::core::Order;
+use super::disk::SnapshotFile;
+use super::error::{IngressError, SnapshotError};
+use super::shared::Shared;
+use super::snapshot::Snapshot;
+use super::stats::Registry;
+use super::suspect;
+use super::table::Table;
+use super::validate::validate;
+use super::worker::Worker;
+
+/// How often a drain looks whether all connections have ended.
+const DRAIN_POLL: Duration = Duration::from_millis(50);
+
+/// The running data plane.
+#[derive(Debug)]
+pub(crate) struct Engine {
+    pub shared: Arc<Shared>,
+    pub addresses: Vec<SocketAddr>,
+    state: Mutex<State>,
+    /// One snapshot at a time.
+    applying: tokio::sync::Mutex<()>,
+    disk: Option<SnapshotFile>,
+    handing_over: AtomicBool,
+}
+
+#[derive(Debug)]
+struct State {
+    table: Arc<Table>,
+    registry: Registry,
+    /// Ways to the workers; they end when these are gone.
+    orders: Vec<mpsc::UnboundedSender<Order>>,
+    /// The last snapshot as the writer sent it, while routes of it are held.
+    wanted: Option<Snapshot>,
+    held: Vec<String>,
+    /// Copies of the listening sockets, for a successor; dropped when draining begins.
+    listeners: Vec<TcpListener>,
+}
+
+impl Engine {
+    /// Starts the workers on `listeners`, spread evenly; `snapshot` must be valid.
+    pub(crate) fn start(
+        snapshot: Snapshot,
+        disk: Option<SnapshotFile>,
+        shared: Arc<Shared>,
+        workers: usize,
+        listeners: Vec<TcpListener>,
+    ) -> Result<(Self, Vec<Worker>), IngressError> {
+        let mut registry = Registry::new(workers);
+        let table = Arc::new(Table::compile(Arc::new(snapshot), &mut registry));
+        let mut addresses: Vec<_> = listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect();
+        addresses.sort();
+        addresses.dedup();
+        let mut shares: Vec<Vec<TcpListener>> = (0..workers).map(|_| Vec::new()).collect();
+        for (index, listener) in listeners.iter().enumerate() {
+            let copy =
+                listener.try_clone().map_err(|source| IngressError::Worker { worker: index % workers, source })?;
+            shares[index % workers].push(copy);
+        }
+        let started: Result<Vec<_>, _> = shares
+            .into_iter()
+            .enumerate()
+            .map(|(index, share)| Worker::start(index, Arc::clone(&shared), Arc::clone(&table), share))
+            .collect();
+        let started = started?;
+        let orders = started.iter().map(|worker| worker.orders.clone()).collect();
+        let engine = Self {
+            shared,
+            addresses,
+            state: Mutex::new(State { table, registry, orders, wanted: None, held: Vec::new(), listeners }),
+            applying: tokio::sync::Mutex::new(()),
+            disk,
+            handing_over: AtomicBool::new(false),
+        };
+        Ok((engine, started))
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The table in use.
+    pub(crate) fn table(&self) -> Arc<Table> {
+        Arc::clone(&self.state().table)
+    }
+
+    /// Routes kept against a suspect snapshot.
+    pub(crate) fn held(&self) -> Vec<String> {
+        self.state().held.clone()
+    }
+
+    /// All upstreams that a table or a request still uses.
+    pub(crate) fn live_upstreams(&self) -> Vec<Arc<super::stats::UpstreamState>> {
+        self.state().registry.live_upstreams()
+    }
+
+    /// Copies of the listening sockets for a successor; from now on snapshots are refused until
+    /// [`Engine::handover_failed`].
+    pub(crate) fn begin_handover(&self) -> std::io::Result<Vec<TcpListener>> {
+        let copies = self.state().listeners.iter().map(TcpListener::try_clone).collect::<Result<Vec<_>, _>>()?;
+        self.handing_over.store(true, SeqCst);
+        Ok(copies)
+    }
+
+    /// The successor did not come up: business as usual.
+    pub(crate) fn handover_failed(&self) {
+        self.handing_over.store(false, SeqCst);
+    }
+
+    /// Checks a snapshot, keeps it on disk and makes all threads use it. When this returns, no thread starts a
+    /// request with the old table any more.
+    pub(crate) async fn apply(&self, snapshot: Snapshot) -> Result<Vec<String>, SnapshotError> {
+        let _turn = self.applying.lock().await;
+        validate(&snapshot)?;
+        if self.handing_over.load(SeqCst) {
+            return Err(SnapshotError::HandingOver);
+        }
+        let current = Arc::clone(&self.table().snapshot);
+        if current.boot == snapshot.boot && snapshot.generation < current.generation {
+            return Err(SnapshotError::Older { offered: snapshot.generation, current: current.generation });
+        }
+        let (effective, held) = suspect::hold(&current, snapshot.clone()).await;
+        let effective = Arc::new(effective);
+        self.save(&effective).await?;
+        let table = {
+            let mut state = self.state();
+            let table = Arc::new(Table::compile(effective, &mut state.registry));
+            state.table = Arc::clone(&table);
+            state.wanted = (!held.is_empty()).then_some(snapshot);
+            state.held.clone_from(&held);
+            table
+        };
+        self.order_all(|done| Order::Table(Arc::clone(&table), done)).await;
+        Ok(held)
+    }
+
+    async fn save(&self, snapshot: &Arc<Snapshot>) -> Result<(), SnapshotError> {
+        let Some(disk) = self.disk.clone() else { return Ok(()) };
+        let snapshot = Arc::clone(snapshot);
+        let saving = tokio::task::spawn_blocking(move || disk.save(&snapshot));
+        saving.await.map_err(std::io::Error::other).flatten().map_err(SnapshotError::Disk)
+    }
+
+    /// Looks again at routes held against a suspect snapshot.
+    pub(crate) async fn review_held(&self) {
+        let wanted = self.state().wanted.clone();
+        if let Some(wanted) = wanted
+            && let Err(error) = self.apply(wanted).await
+        {
+            tracing::debug!(%error, "held routes were not reviewed");
+        }
+    }
+
+    /// Gives an order to all workers and waits until all have obeyed.
+    async fn order_all(&self, order: impl Fn(oneshot::Sender<()>) -> Order) {
+        let mut obeyed = Vec::new();
+        let workers = self.state().orders.clone();
+        for orders in &workers {
+            let (done, wait) = oneshot::channel();
+            if orders.send(order(done)).is_ok() {
+                obeyed.push(wait);
+            }
+        }
+        for wait in obeyed {
+            let _ = wait.await;
+        }
+    }
+
+    /// Stops accepting and waits for open connections to end, at most until the deadline; then stops the workers.
+    pub(crate) async fn drain(&self, workers: Vec<Worker>, limit: Duration) {
+        self.state().listeners.clear();
+        self.order_all(Order::Drain).await;
+        let end = Instant::now() + limit;
+        while self.shared.open() > 0 && Instant::now() < end {
+            tokio::time::sleep(DRAIN_POLL).await;
+        }
+        let cut = self.shared.open();
+        if cut > 0 {
+            tracing::warn!(connections = cut, "the drain deadline has passed; the rest is cut");
+        }
+        self.order_all(Order::FlushLog).await;
+        self.state().orders.clear();
+        let log = Arc::clone(&self.shared.log);
+        let stopped = tokio::task::spawn_blocking(move || {
+            workers.into_iter().for_each(Worker::stop);
+            log.sync();
+        });
+        let _ = stopped.await;
+    }
+}

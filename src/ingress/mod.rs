@@ -1,0 +1,55 @@
+//! The data plane: a reverse proxy that runs as a process of its own and is told complete route tables.
+//!
+//! It knows nothing of apps, tenants or containers: only its snapshot types. Thread per core, nothing shared on the
+//! way of a request: each worker thread has its own sockets, runtime, upstream connections and counters
+//! ([`core`], [`worker`]). HTTP/1.1 is parsed strictly by [`h1`] and goes through the phases of [`phases`], in the
+//! order written in [`connection`].
+//!
+//! Invariants:
+//! - A snapshot is used completely or not at all, and never moves backwards ([`validate`], [`engine`]).
+//! - What was served is served again after `kill -9` or a reboot, from disk, without being told ([`disk`]).
+//! - Ambiguous framing is refused, never repaired ([`h1`]).
+//! - Every wait has a deadline, every queue and buffer a limit ([`clock`], [`relay`]).
+//! - An upgrade or a table swap loses no request ([`handover`], [`connection`]).
+//! - An error of the control plane does not empty a route whose instances still answer ([`suspect`]).
+//!
+//! To add a middleware: see [`phases`]. To add a control request: a line in [`control`] and a function beside it.
+//! To add a field to the snapshot: give it a default, so that old writers and old files stay readable.
+
+mod access_log;
+mod buffer;
+pub mod client;
+mod clock;
+mod connection;
+mod control;
+mod core;
+mod disk;
+mod engine;
+mod error;
+mod h1;
+mod handover;
+mod histogram;
+mod listen;
+mod phases;
+mod pool;
+mod problem;
+mod process;
+mod relay;
+mod shared;
+pub mod snapshot;
+mod socket;
+mod stats;
+pub mod status;
+mod suspect;
+mod table;
+mod transaction;
+mod tunnel;
+mod validate;
+mod worker;
+
+#[cfg(test)]
+mod tests;
+
+pub use client::{Client, ClientError};
+pub use error::{IngressError, SnapshotError};
+pub use process::{IngressConfig, run};

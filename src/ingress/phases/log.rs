@@ -1,0 +1,103 @@
+//! The end of a request: counters and the access-log line.
+//!
+//! The query is left out of the log on purpose: it often holds tokens.
+
+use std::io::Write;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use crate::ingress::core::Core;
+use crate::ingress::h1::header::Kind;
+use crate::ingress::snapshot::Route;
+use crate::ingress::transaction::{Peer, Transaction};
+
+/// Longest user agent and path written to the log.
+const MAX_TEXT: usize = 512;
+
+/// The part of a log line that is the same for all requests of a route.
+pub(crate) fn route_fields(route: &Route) -> String {
+    let owner = &route.owner;
+    let mut out = Vec::new();
+    let fields = [
+        ("route", &route.id),
+        ("tenant", &owner.tenant),
+        ("project", &owner.project),
+        ("environment", &owner.environment),
+        ("service", &owner.service),
+        ("revision", &owner.revision),
+    ];
+    for (name, value) in fields.iter().filter(|(_, value)| !value.is_empty()) {
+        let _ = write!(out, ",\"{name}\":");
+        string(&mut out, value.as_bytes());
+    }
+    String::from_utf8(out).unwrap_or_default()
+}
+
+/// Counts the request and writes its line.
+pub(crate) fn record(core: &Core, tx: &Transaction, peer: &Peer) {
+    let micros = tx.started.elapsed().as_micros() as u64;
+    if let Some(entry) = tx.entry() {
+        entry.stats.record(core.worker, tx.status, tx.bytes_in, tx.bytes_out, micros);
+    }
+    core.shared.requests.add(core.worker, 1);
+    core.log.line(|out| line(out, tx, peer, micros));
+}
+
+fn line(out: &mut Vec<u8>, tx: &Transaction, peer: &Peer, micros: u64) {
+    let time = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis());
+    let _ = write!(out, "{{\"time_ms\":{time},\"request_id\":\"{}\",\"trace_id\":\"", tx.request_id);
+    out.extend_from_slice(tx.trace.id());
+    let _ = write!(out, "\",\"client\":\"{}\",\"method\":", peer.text);
+    string(out, tx.head.method.get(&tx.bytes));
+    out.extend_from_slice(b",\"host\":");
+    string(out, tx.head.host.get(&tx.bytes));
+    out.extend_from_slice(b",\"path\":");
+    string(out, tx.head.path(&tx.bytes));
+    let version = if tx.head.is_http11 { "1.1" } else { "1.0" };
+    let _ = write!(
+        out,
+        ",\"http\":\"{version}\",\"tls\":{},\"status\":{},\"bytes_in\":{},\"bytes_out\":{},\"duration_us\":{micros}",
+        peer.is_tls, tx.status, tx.bytes_in, tx.bytes_out
+    );
+    if let Some(micros) = tx.upstream_micros {
+        let _ = write!(out, ",\"upstream_us\":{micros}");
+    }
+    if tx.attempts > 1 {
+        let _ = write!(out, ",\"attempts\":{}", tx.attempts);
+    }
+    if let Some(entry) = tx.entry() {
+        out.extend_from_slice(entry.log_fields.as_bytes());
+    }
+    if let Some(upstream) = tx.upstream_state() {
+        out.extend_from_slice(b",\"instance\":");
+        string(out, upstream.id.as_bytes());
+    }
+    if let Some(error) = tx.error {
+        let _ = write!(out, ",\"error\":\"{error}\"");
+    }
+    if let Some(agent) = tx.head.find(&tx.bytes, Kind::UserAgent) {
+        out.extend_from_slice(b",\"user_agent\":");
+        string(out, agent);
+    }
+    out.extend_from_slice(b"}\n");
+}
+
+/// A JSON string; bytes that are not UTF-8 become the replacement character.
+fn string(out: &mut Vec<u8>, bytes: &[u8]) {
+    let bytes = &bytes[..bytes.len().min(MAX_TEXT)];
+    out.push(b'"');
+    if bytes.iter().all(|b| (b' '..0x7f).contains(b) && *b != b'"' && *b != b'\\') {
+        out.extend_from_slice(bytes);
+    } else {
+        for char in String::from_utf8_lossy(bytes).chars() {
+            match char {
+                '"' => out.extend_from_slice(b"\\\""),
+                '\\' => out.extend_from_slice(b"\\\\"),
+                char if char < ' ' || char == '\u{7f}' => {
+                    let _ = write!(out, "\\u{:04x}", char as u32);
+                }
+                char => out.extend_from_slice(char.encode_utf8(&mut [0; 4]).as_bytes()),
+            }
+        }
+    }
+    out.push(b'"');
+}

@@ -1,0 +1,122 @@
+//! The response as the client gets it.
+
+use std::cell::RefCell;
+use std::io::Write;
+
+use tokio::io::AsyncWrite;
+
+use crate::ingress::buffer::Buffer;
+use crate::ingress::core::Core;
+use crate::ingress::h1::header::{self, Kind};
+use crate::ingress::h1::response::{Framing, ResponseHead};
+use crate::ingress::problem::Problem;
+use crate::ingress::relay::{self, Body, Output, Pace, RelayError};
+use crate::ingress::socket::{Half, Socket};
+use crate::ingress::transaction::Transaction;
+
+/// What is decided about a response before its first byte leaves.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    pub keep_alive: bool,
+    output: Output,
+}
+
+/// Decides how the response is framed for this client and whether its connection goes on.
+pub(crate) fn plan(tx: &Transaction, head: &ResponseHead, uploaded: bool, draining: bool) -> Result<Plan, Problem> {
+    if head.status == 101 {
+        return match tx.head.upgrade {
+            Some(_) => Ok(Plan { keep_alive: false, output: Output::Same }),
+            None => Err(Problem::bad_answer("it switched protocols unasked")),
+        };
+    }
+    let output = match (head.framing, tx.head.is_http11) {
+        (Framing::UntilClose, true) => Output::Chunks,
+        (Framing::UntilClose | Framing::Chunked, false) => Output::Plain,
+        _ => Output::Same,
+    };
+    let keep_alive = tx.head.keep_alive && uploaded && !draining && output != Output::Plain;
+    Ok(Plan { keep_alive, output })
+}
+
+/// Sends head and body; returns the bytes sent.
+#[expect(clippy::too_many_arguments, reason = "both sockets and their buffers belong to the caller")]
+pub(crate) async fn send(
+    tx: &Transaction,
+    head: &ResponseHead,
+    plan: &Plan,
+    input: &mut Buffer,
+    up: &RefCell<&mut Socket>,
+    down: &RefCell<&mut Socket>,
+    core: &Core,
+    pace: Pace<'_>,
+) -> Result<u64, RelayError> {
+    let mut out = core.spares.output();
+    write_head(tx, head, plan, &input.unread()[..head.len], &mut out);
+    input.consume(head.len);
+    let framing = if head.status == 101 { Framing::None } else { head.framing };
+    let mut body = Body::of_response(framing, plan.output);
+    let sent = relay::relay(&mut Half(up), input, &mut Half(down), &mut out, &mut body, pace).await;
+    core.spares.give_output(out);
+    sent
+}
+
+/// Passes a 1xx on to a client that can understand it.
+pub(crate) async fn pass_interim(
+    tx: &Transaction,
+    head: &ResponseHead,
+    bytes: &[u8],
+    client: &mut (impl AsyncWrite + Unpin),
+    pace: Pace<'_>,
+) -> Result<(), RelayError> {
+    if !tx.head.is_http11 || (head.status == 100 && !tx.head.expect_continue) {
+        return Ok(());
+    }
+    let mut out = Vec::with_capacity(head.len);
+    status_line(head, bytes, &mut out);
+    header::copy_lines(bytes, &head.lines, &mut out, |line| is_end_to_end(line.kind));
+    out.extend_from_slice(b"\r\n");
+    relay::write(client, &out, pace).await
+}
+
+fn is_end_to_end(kind: Kind) -> bool {
+    !matches!(kind, Kind::Drop | Kind::Connection | Kind::Upgrade | Kind::TransferEncoding | Kind::ContentLength)
+}
+
+fn status_line(head: &ResponseHead, bytes: &[u8], out: &mut Vec<u8>) {
+    let _ = write!(out, "HTTP/1.1 {} ", head.status);
+    out.extend_from_slice(head.reason.get(bytes));
+    out.extend_from_slice(b"\r\n");
+}
+
+fn write_head(tx: &Transaction, head: &ResponseHead, plan: &Plan, bytes: &[u8], out: &mut Vec<u8>) {
+    status_line(head, bytes, out);
+    let has_no_length = head.status == 204 || head.status < 200;
+    header::copy_lines(bytes, &head.lines, out, |line| match line.kind {
+        Kind::ContentLength => !has_no_length,
+        Kind::TransferEncoding => plan.output == Output::Same && !has_no_length && head.status != 304,
+        kind => is_end_to_end(kind),
+    });
+    if !head.has(Kind::RequestId) {
+        out.extend_from_slice(b"x-request-id: ");
+        out.extend_from_slice(tx.request_id.as_bytes());
+        out.extend_from_slice(b"\r\n");
+    }
+    if plan.output == Output::Chunks {
+        out.extend_from_slice(b"transfer-encoding: chunked\r\n");
+    }
+    if let Some(protocol) = head.upgrade.filter(|_| matches!(head.status, 101 | 426)) {
+        out.extend_from_slice(if plan.keep_alive || head.status == 101 {
+            b"connection: upgrade\r\n"
+        } else {
+            b"connection: close, upgrade\r\n"
+        });
+        out.extend_from_slice(b"upgrade: ");
+        out.extend_from_slice(protocol.get(bytes));
+        out.extend_from_slice(b"\r\n");
+    } else if !plan.keep_alive {
+        out.extend_from_slice(b"connection: close\r\n");
+    } else if !tx.head.is_http11 {
+        out.extend_from_slice(b"connection: keep-alive\r\n");
+    }
+    out.extend_from_slice(b"\r\n");
+}

@@ -1,0 +1,207 @@
+//! What a client is told when a request could not be answered by its app.
+
+use super::h1::request::HeadError;
+
+/// A refusal or failure, in words for the person in front of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Problem {
+    pub status: u16,
+    /// One short line.
+    pub title: &'static str,
+    /// What happened and what to do.
+    pub detail: String,
+    /// Seconds for `Retry-After`.
+    pub retry_after: Option<u32>,
+}
+
+impl Problem {
+    pub(crate) fn new(status: u16, title: &'static str, detail: impl Into<String>) -> Self {
+        Self { status, title, detail: detail.into(), retry_after: None }
+    }
+
+    pub(crate) fn retry_after(mut self, seconds: u32) -> Self {
+        self.retry_after = Some(seconds);
+        self
+    }
+
+    pub(crate) fn unknown_host() -> Self {
+        Self::new(
+            404,
+            "No app answers at this address",
+            "The name in the address bar belongs to no app here. Check the spelling; a new domain has to be added to its app first.",
+        )
+    }
+
+    pub(crate) fn unknown_path() -> Self {
+        Self::new(404, "Nothing answers at this path", "This name is known, but no app takes requests for this path.")
+    }
+
+    pub(crate) fn no_instance(reason: Option<&str>) -> Self {
+        let detail = match reason {
+            Some(reason) => format!("No instance of the app is running: {reason}."),
+            None => "No instance of the app is running at the moment.".to_owned(),
+        };
+        Self::new(503, "The app is not running", detail).retry_after(5)
+    }
+
+    pub(crate) fn maintenance(message: &str, retry_after: Option<u32>) -> Self {
+        let detail = if message.is_empty() { "The app is being worked on and will be back soon." } else { message };
+        Self { retry_after: retry_after.or(Some(60)), ..Self::new(503, "Down for maintenance", detail) }
+    }
+
+    pub(crate) fn control_plane_restarting() -> Self {
+        Self::new(
+            503,
+            "The control plane is restarting",
+            "Apps keep running meanwhile. This page is back in a few seconds; just reload it.",
+        )
+        .retry_after(2)
+    }
+
+    pub(crate) fn refused() -> Self {
+        Self::new(
+            502,
+            "The app does not accept connections",
+            "The app is registered, but nothing listens on its port. If this stays, look at the app's log and check that it listens on the port given in PORT.",
+        )
+    }
+
+    pub(crate) fn broke_off() -> Self {
+        Self::new(
+            502,
+            "The app closed the connection",
+            "The app ended the connection before it had answered. The app's log may say why.",
+        )
+    }
+
+    pub(crate) fn bad_answer(what: &str) -> Self {
+        Self::new(
+            502,
+            "The app's answer cannot be passed on",
+            format!("The app answered in a way that is not safe to forward: {what}."),
+        )
+    }
+
+    pub(crate) fn timed_out() -> Self {
+        Self::new(
+            504,
+            "The app took too long to answer",
+            "The app accepted the request but sent no answer in time. Trying again may help; long work is better done in the background.",
+        )
+    }
+
+    pub(crate) fn too_large(limit: u64) -> Self {
+        Self::new(413, "The request is too large", format!("This app takes request bodies of at most {limit} bytes."))
+    }
+
+    pub(crate) fn bad_body() -> Self {
+        Self::new(400, "The request is not valid", "The chunked framing of the request body is broken.")
+    }
+
+    pub(crate) fn head_timeout() -> Self {
+        Self::new(408, "The request took too long to arrive", "The request head was not complete in time.")
+    }
+}
+
+impl From<HeadError> for Problem {
+    fn from(error: HeadError) -> Self {
+        match error {
+            HeadError::Malformed(reason) => {
+                Self::new(400, "The request is not valid", format!("It was refused because {reason}."))
+            }
+            HeadError::MethodRefused => {
+                Self::new(405, "The method is not allowed", "CONNECT and TRACE are not served here.")
+            }
+            HeadError::TargetTooLong => {
+                Self::new(414, "The address is too long", "Addresses of up to 16 KiB are served.")
+            }
+            HeadError::Expectation => {
+                Self::new(417, "The expectation is not known", "Only `Expect: 100-continue` is served.")
+            }
+            HeadError::TooLarge => Self::new(
+                431,
+                "The request head is too large",
+                "At most 32 KiB and 100 header lines are served. Old cookies are the most common cause: clear the cookies of this site.",
+            ),
+            HeadError::Version => {
+                Self::new(505, "The HTTP version is not served", "HTTP/1.0 and HTTP/1.1 are served here.")
+            }
+        }
+    }
+}
+
+/// The reason phrase of a status this room answers with.
+fn phrase(status: u16) -> &'static str {
+    match status {
+        400 => "Bad Request",
+        404 => "Not Found",
+        405 => "Method Not Allowed",
+        408 => "Request Timeout",
+        413 => "Content Too Large",
+        414 => "URI Too Long",
+        417 => "Expectation Failed",
+        429 => "Too Many Requests",
+        431 => "Request Header Fields Too Large",
+        502 => "Bad Gateway",
+        503 => "Service Unavailable",
+        504 => "Gateway Timeout",
+        505 => "HTTP Version Not Supported",
+        _ => "Error",
+    }
+}
+
+/// How the answer is to look.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Shape<'a> {
+    pub html: bool,
+    /// The request was HEAD: no body.
+    pub head_only: bool,
+    pub keep_alive: bool,
+    pub request_id: &'a str,
+}
+
+/// The complete response for a problem.
+pub(crate) fn render(problem: &Problem, shape: Shape<'_>) -> Vec<u8> {
+    let (kind, body) = if shape.html {
+        ("text/html; charset=utf-8", page(problem, shape.request_id))
+    } else {
+        let body = serde_json::json!({
+            "type": "about:blank",
+            "title": problem.title,
+            "status": problem.status,
+            "detail": problem.detail,
+            "request_id": shape.request_id,
+        });
+        ("application/problem+json", body.to_string())
+    };
+    let mut out = format!(
+        "HTTP/1.1 {} {}\r\ncontent-type: {kind}\r\ncontent-length: {}\r\ncache-control: no-store\r\nx-request-id: {}\r\n",
+        problem.status,
+        phrase(problem.status),
+        body.len(),
+        shape.request_id,
+    );
+    if let Some(seconds) = problem.retry_after {
+        out.push_str(&format!("retry-after: {seconds}\r\n"));
+    }
+    if problem.status == 405 {
+        out.push_str("allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n");
+    }
+    out.push_str(if shape.keep_alive { "\r\n" } else { "connection: close\r\n\r\n" });
+    if !shape.head_only {
+        out.push_str(&body);
+    }
+    out.into_bytes()
+}
+
+fn page(problem: &Problem, request_id: &str) -> String {
+    include_str!("problem.html")
+        .replace("{status}", &problem.status.to_string())
+        .replace("{title}", &escape(problem.title))
+        .replace("{detail}", &escape(&problem.detail))
+        .replace("{request_id}", &escape(request_id))
+}
+
+fn escape(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+}

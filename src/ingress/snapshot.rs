@@ -1,0 +1,204 @@
+//! What the control plane tells the ingress: one complete route table per message.
+//!
+//! A snapshot is never a difference. The writer numbers its snapshots within one `boot` (an id it makes at start);
+//! the ingress refuses a generation older than the one it uses, so a late message can never move traffic backwards.
+//! Fields this version does not know are ignored and every field has a default, so writer and reader may be of
+//! different ages; `version` changes only when an old reader would misread a new table.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// The snapshot format this build reads and writes.
+pub const VERSION: u32 = 1;
+
+/// A complete route table.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Snapshot {
+    /// Format version, see [`VERSION`].
+    #[serde(default = "version")]
+    pub version: u32,
+    /// Id of the writer's epoch: generations are compared only within one boot.
+    pub boot: String,
+    /// Number of this table within its boot; grows by at least one with each change.
+    pub generation: u64,
+    /// The writer knows that its own view is unsure (the container engine did not answer, say). Routes that would
+    /// lose their last upstream are then kept until the ingress finds by itself that the old upstreams are gone.
+    #[serde(default)]
+    pub suspect: bool,
+    /// Settings of the whole data plane.
+    #[serde(default)]
+    pub settings: Settings,
+    /// All routes, in any order.
+    #[serde(default)]
+    pub routes: Vec<Route>,
+}
+
+fn version() -> u32 {
+    VERSION
+}
+
+/// Settings that hold for every connection.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Settings {
+    /// Addresses or networks (`10.0.0.0/8`, `::1`) of proxies in front of us whose `X-Forwarded-*` is believed.
+    pub trusted_proxies: Vec<String>,
+    /// Open client connections, all threads together; more are closed on arrival. 0 = as many as file descriptors allow.
+    pub max_connections: u32,
+    /// Open connections of one client address.
+    pub max_connections_per_address: u32,
+    /// How long an idle keep-alive connection of a client stays open.
+    pub keep_alive_ms: u64,
+    /// How long a client may take to send a complete request head once it began.
+    pub head_timeout_ms: u64,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            trusted_proxies: Vec::new(),
+            max_connections: 0,
+            max_connections_per_address: 20_000,
+            keep_alive_ms: 75_000,
+            head_timeout_ms: 15_000,
+        }
+    }
+}
+
+/// One route: which requests it takes and who answers them.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Route {
+    /// Unique and stable: statistics follow it from one snapshot to the next.
+    pub id: String,
+    /// Exact names (`shop.example.com`), wildcards (`*.example.com`, any depth) or `*` for every host.
+    pub hosts: Vec<String>,
+    /// Whole path segments: `/api` takes `/api` and `/api/x`, not `/apix`. Empty or `/` takes all.
+    #[serde(default)]
+    pub path_prefix: String,
+    /// Who answers. May be empty, see [`Route::empty_reason`].
+    #[serde(default)]
+    pub upstreams: Vec<Upstream>,
+    /// Whose route this is, for logs and metrics.
+    #[serde(default)]
+    pub owner: Owner,
+    /// Limits and deadlines.
+    #[serde(default)]
+    pub policy: Policy,
+    /// When set, every request is answered with 503 and this text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub maintenance: Option<Maintenance>,
+    /// Why there is no upstream, shown on the error page: "scaled to 0", "the first deploy is running".
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub empty_reason: Option<String>,
+}
+
+/// One instance that answers requests.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Upstream {
+    /// Instance id, for logs and status.
+    pub id: String,
+    /// Where it listens.
+    pub address: UpstreamAddress,
+    /// Share of the traffic relative to the route's other upstreams; 0 takes none.
+    #[serde(default = "one")]
+    pub weight: u32,
+    /// Gets no new requests; those in flight finish.
+    #[serde(default)]
+    pub draining: bool,
+}
+
+fn one() -> u32 {
+    1
+}
+
+/// Address of an upstream: `{"tcp": "10.0.0.2:8080"}` or `{"unix": "/run/wharf/portal.sock"}`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum UpstreamAddress {
+    /// TCP over IPv4 or IPv6.
+    Tcp(SocketAddr),
+    /// A Unix stream socket; when it is down, connecting is retried (see [`Policy::connect_retry_ms`]).
+    Unix(PathBuf),
+}
+
+impl std::fmt::Display for UpstreamAddress {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Tcp(address) => address.fmt(f),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+/// Names for logs and metrics; the ingress decides nothing by them.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Owner {
+    pub tenant: String,
+    pub project: String,
+    pub environment: String,
+    pub service: String,
+    pub revision: String,
+}
+
+/// Maintenance mode of a route.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Maintenance {
+    /// Shown to visitors; empty takes a neutral sentence.
+    pub message: String,
+    /// Sent as `Retry-After`.
+    pub retry_after_secs: Option<u32>,
+}
+
+/// Limits and deadlines of a route. Times are in milliseconds and kept with a resolution of about 100 ms.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Policy {
+    /// Largest request body in bytes; `null` = no limit (git pushes).
+    pub max_body: Option<u64>,
+    /// One attempt to connect to an upstream.
+    pub connect_timeout_ms: u64,
+    /// From the request (or the last byte of its body) to the head of the response.
+    pub response_timeout_ms: u64,
+    /// Longest silence while a body is moving, either way.
+    pub idle_timeout_ms: u64,
+    /// Longest silence in a tunnel (WebSocket and other upgrades).
+    pub tunnel_idle_timeout_ms: u64,
+    /// Further attempts when an upstream fails before it answered and repeating is safe.
+    pub retries: u32,
+    /// How long connecting is retried when nothing listens; unset: 5 s for Unix upstreams, 0 for TCP.
+    pub connect_retry_ms: Option<u64>,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self {
+            max_body: Some(100 << 20),
+            connect_timeout_ms: 5_000,
+            response_timeout_ms: 60_000,
+            idle_timeout_ms: 300_000,
+            tunnel_idle_timeout_ms: 3_600_000,
+            retries: 2,
+            connect_retry_ms: None,
+        }
+    }
+}
+
+impl Policy {
+    pub(crate) fn connect_timeout(&self) -> Duration {
+        Duration::from_millis(self.connect_timeout_ms)
+    }
+    pub(crate) fn response_timeout(&self) -> Duration {
+        Duration::from_millis(self.response_timeout_ms)
+    }
+    pub(crate) fn idle_timeout(&self) -> Duration {
+        Duration::from_millis(self.idle_timeout_ms)
+    }
+    pub(crate) fn tunnel_idle_timeout(&self) -> Duration {
+        Duration::from_millis(self.tunnel_idle_timeout_ms)
+    }
+}

@@ -1,0 +1,160 @@
+//! What the ingress says about itself; types shared by the control server and its client.
+
+use std::net::SocketAddr;
+
+use serde::{Deserialize, Serialize};
+
+use super::engine::Engine;
+use super::histogram::{BUCKETS, SCALE};
+use super::stats::RouteStats;
+
+/// Answer to `GET /v1/status`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Status {
+    pub pid: u32,
+    /// Version of the program.
+    pub version: String,
+    pub uptime_secs: u64,
+    /// Boot and generation of the table in use.
+    pub boot: String,
+    pub generation: u64,
+    pub listening: Vec<SocketAddr>,
+    /// A successor is taking over or connections are being drained.
+    pub draining: bool,
+    pub connections: Connections,
+    pub requests: u64,
+    /// Lines the access log had to drop.
+    pub log_dropped: u64,
+    /// Routes whose old upstreams are kept against a suspect snapshot.
+    pub held_routes: Vec<String>,
+    /// All upstreams of the table, and removed ones that still have requests in flight.
+    pub upstreams: Vec<UpstreamStatus>,
+    pub routes: Vec<RouteStatus>,
+}
+
+/// Client connections.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Connections {
+    pub open: u32,
+    pub accepted: u64,
+    /// Closed on arrival because a limit was reached.
+    pub turned_away: u64,
+    /// Ended because what they sent was not a valid request head.
+    pub refused: u64,
+}
+
+/// One upstream as this ingress sees it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct UpstreamStatus {
+    pub route: String,
+    pub id: String,
+    pub address: String,
+    /// Requests (and tunnels) being served by it right now.
+    pub in_flight: u32,
+    pub requests: u64,
+    /// Connection attempts that failed.
+    pub connect_failures: u64,
+    /// Unix time in ms when a request last ended here; 0 = never.
+    pub last_used_ms: u64,
+    /// It is in the table; otherwise it only finishes what it has.
+    pub in_table: bool,
+    pub draining: bool,
+    /// Avoided for now because it refused connections.
+    pub ejected: bool,
+}
+
+/// Counters of one route since the process started.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct RouteStatus {
+    pub id: String,
+    /// Answers by class: `[none, 1xx, 2xx, 3xx, 4xx, 5xx]`; none = the client left before an answer.
+    pub classes: [u64; 6],
+    pub bytes_in: u64,
+    pub bytes_out: u64,
+    pub latency: Latency,
+}
+
+/// Base-2 exponential histogram of request durations in microseconds; bucket `offset + i` counts values in
+/// `(2^((offset+i)/2^scale), 2^((offset+i+1)/2^scale)]`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Latency {
+    pub scale: u32,
+    pub offset: u32,
+    pub counts: Vec<u64>,
+    pub sum_us: u64,
+}
+
+/// Gathers the status; `draining` is known by the process.
+pub(crate) fn gather(engine: &Engine, draining: bool) -> Status {
+    let table = engine.table();
+    let shared = &engine.shared;
+    let now_ms = shared.started.elapsed().as_millis() as u64;
+    let mut in_table = std::collections::HashMap::new();
+    for route in &table.routes {
+        for (upstream, state) in route.route.upstreams.iter().zip(&route.upstreams) {
+            in_table.insert(state.serial, upstream.draining);
+        }
+    }
+    let upstreams = engine
+        .live_upstreams()
+        .iter()
+        .filter(|state| in_table.contains_key(&state.serial) || state.in_flight() > 0)
+        .map(|state| UpstreamStatus {
+            route: state.route.clone(),
+            id: state.id.clone(),
+            address: state.address.to_string(),
+            in_flight: state.in_flight(),
+            requests: state.requests(),
+            connect_failures: state.failures(),
+            last_used_ms: state.last_used_ms(),
+            in_table: in_table.contains_key(&state.serial),
+            draining: in_table.get(&state.serial).copied().unwrap_or(true),
+            ejected: state.is_ejected(now_ms),
+        })
+        .collect();
+    Status {
+        pid: std::process::id(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        uptime_secs: shared.started.elapsed().as_secs(),
+        boot: table.snapshot.boot.clone(),
+        generation: table.snapshot.generation,
+        listening: engine.addresses.clone(),
+        draining,
+        connections: Connections {
+            open: shared.open(),
+            accepted: shared.accepted.sum(),
+            turned_away: shared.turned_away.sum(),
+            refused: shared.refused.sum(),
+        },
+        requests: shared.requests.sum(),
+        log_dropped: shared.log.dropped(),
+        held_routes: engine.held(),
+        upstreams,
+        routes: table.routes.iter().map(|route| route_status(&route.route.id, &route.stats)).collect(),
+    }
+}
+
+fn route_status(id: &str, stats: &RouteStats) -> RouteStatus {
+    use std::sync::atomic::Ordering::Relaxed;
+    let mut status = RouteStatus { id: id.to_owned(), ..RouteStatus::default() };
+    let mut counts = [0u64; BUCKETS];
+    for shard in stats.shards() {
+        for (sum, class) in status.classes.iter_mut().zip(&shard.classes) {
+            *sum += class.load(Relaxed);
+        }
+        status.bytes_in += shard.bytes_in.load(Relaxed);
+        status.bytes_out += shard.bytes_out.load(Relaxed);
+        shard.latency.add_to(&mut counts, &mut status.latency.sum_us);
+    }
+    let first = counts.iter().position(|count| *count > 0).unwrap_or(0);
+    let end = counts.iter().rposition(|count| *count > 0).map_or(first, |last| last + 1);
+    status.latency.scale = SCALE;
+    status.latency.offset = first as u32;
+    status.latency.counts = counts[first..end].to_vec();
+    status
+}

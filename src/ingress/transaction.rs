@@ -1,0 +1,141 @@
+//! One request and all that is learned about it on its way through the phases.
+
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::core::Random;
+use super::h1::header::Kind;
+use super::h1::request::RequestHead;
+use super::stats::UpstreamState;
+use super::table::{RouteEntry, Table};
+
+/// Longest request id taken from a client.
+const MAX_REQUEST_ID: usize = 64;
+
+/// The client's end of a connection.
+#[derive(Clone, Debug)]
+pub(crate) struct Peer {
+    pub address: SocketAddr,
+    /// The address as text, rendered once per connection.
+    pub text: String,
+    /// Port the client connected to.
+    pub local_port: u16,
+    pub is_tls: bool,
+}
+
+/// A request on its way.
+#[derive(Debug)]
+pub(crate) struct Transaction {
+    pub started: Instant,
+    /// The bytes of the request head; all spans of `head` point into it.
+    pub bytes: Vec<u8>,
+    pub head: RequestHead,
+    pub table: Rc<Arc<Table>>,
+    /// Index of the route in the table, once found.
+    pub route: Option<usize>,
+    /// Index of the last upstream tried.
+    pub upstream: Option<usize>,
+    pub request_id: String,
+    /// `traceparent` to send on: the client's own when valid, else a new one.
+    pub trace: Trace,
+    /// Status answered; 0 = none.
+    pub status: u16,
+    /// The request body was read to its end: the connection can carry another request.
+    pub body_read: bool,
+    pub bytes_in: u64,
+    pub bytes_out: u64,
+    /// Microseconds until the upstream's response head.
+    pub upstream_micros: Option<u64>,
+    /// Connections tried.
+    pub attempts: u32,
+    /// What went wrong, in a word for the log.
+    pub error: Option<&'static str>,
+}
+
+/// W3C trace context of the request.
+#[derive(Debug)]
+pub(crate) struct Trace {
+    /// The value of the header.
+    pub parent: [u8; 55],
+    /// It was made here.
+    pub is_new: bool,
+}
+
+impl Transaction {
+    pub(crate) fn new(bytes: Vec<u8>, head: RequestHead, table: Rc<Arc<Table>>, random: &Random) -> Self {
+        let trace = Trace::of(head.find(&bytes, Kind::TraceParent), random);
+        let request_id = head.find(&bytes, Kind::RequestId).filter(|id| is_sane_id(id)).unwrap_or(&trace.parent[3..35]);
+        Self {
+            started: Instant::now(),
+            request_id: String::from_utf8_lossy(request_id).into_owned(),
+            bytes,
+            head,
+            table,
+            route: None,
+            upstream: None,
+            trace,
+            status: 0,
+            body_read: false,
+            bytes_in: 0,
+            bytes_out: 0,
+            upstream_micros: None,
+            attempts: 0,
+            error: None,
+        }
+    }
+
+    /// The route found for it.
+    pub(crate) fn entry(&self) -> Option<&RouteEntry> {
+        self.route.map(|index| &self.table.routes[index])
+    }
+
+    /// The last upstream tried.
+    pub(crate) fn upstream_state(&self) -> Option<&UpstreamState> {
+        let entry = self.entry()?;
+        Some(&entry.upstreams[self.upstream?])
+    }
+
+    /// Browsers get a page, programs get problem+json.
+    pub(crate) fn wants_html(&self) -> bool {
+        self.head
+            .find(&self.bytes, Kind::Accept)
+            .is_some_and(|accept| accept.windows(9).any(|part| part.eq_ignore_ascii_case(b"text/html")))
+    }
+}
+
+fn is_sane_id(id: &[u8]) -> bool {
+    (8..=MAX_REQUEST_ID).contains(&id.len())
+        && id.iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
+}
+
+impl Trace {
+    /// Takes over a valid `traceparent` or starts a trace.
+    pub(crate) fn of(header: Option<&[u8]>, random: &Random) -> Self {
+        if let Some(parent) = header.and_then(valid_parent) {
+            return Self { parent, is_new: false };
+        }
+        let mut parent = *b"00-00000000000000000000000000000000-0000000000000000-01";
+        parent[3..35].copy_from_slice(&random.hex::<32>());
+        parent[36..52].copy_from_slice(&random.hex::<16>());
+        Self { parent, is_new: true }
+    }
+
+    /// The trace id, 32 hex digits.
+    pub(crate) fn id(&self) -> &[u8] {
+        &self.parent[3..35]
+    }
+}
+
+/// Version 00 to fe, ids not all zero, lower-case hex; what a later version appends is left off.
+fn valid_parent(value: &[u8]) -> Option<[u8; 55]> {
+    let parent: [u8; 55] = value.get(..55)?.try_into().ok()?;
+    let hex = |part: &[u8]| part.iter().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+    let set = |part: &[u8]| hex(part) && part.iter().any(|b| *b != b'0');
+    let dashes = parent[2] == b'-' && parent[35] == b'-' && parent[52] == b'-';
+    let version_ok = hex(&parent[..2]) && &parent[..2] != b"ff";
+    let rest_ok = value.len() == 55 || (&parent[..2] != b"00" && value[55] == b'-');
+    (dashes && version_ok && rest_ok && set(&parent[3..35]) && set(&parent[36..52]) && hex(&parent[53..]))
+        .then_some(parent)
+}

@@ -1,0 +1,235 @@
+//! Turning the stored source of an operation into an image.
+
+use std::collections::BTreeMap;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use bytes::Bytes;
+use futures_util::StreamExt;
+use tokio_util::io::ReaderStream;
+use tokio_util::sync::CancellationToken;
+
+use super::drive::{Failure, Progress};
+use super::recovery::phase;
+use super::{Deployer, stack};
+use crate::builds::{self, BuildPlan, Note, SourceTree, archive};
+use crate::engine::{BuildEvent, BuildRequest, EngineError, Owner};
+use crate::kernel::error::chain;
+use crate::stack::{ImageRef, Stack};
+use crate::tenancy::model::Environment;
+
+/// The name of the generated Dockerfile within the build context.
+const GENERATED: &str = "Dockerfile.wharf";
+/// The id under which RUN steps find the operator's CA certificates.
+const CA_SECRET: &str = "wharf-ca";
+
+/// The builds that run or wait.
+#[derive(Default)]
+pub(super) struct Queue(Mutex<Vec<(String, String)>>);
+
+/// A place in the queue; leaving it is dropping it.
+struct Place<'a> {
+    queue: &'a Queue,
+    operation: String,
+}
+
+impl Queue {
+    pub(super) fn snapshot(&self) -> Vec<(String, String)> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn enter(&self, app: String, operation: String) -> (Place<'_>, usize) {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let ahead = all.len();
+        all.push((app, operation.clone()));
+        (Place { queue: self, operation }, ahead)
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.queue.0.lock().unwrap_or_else(PoisonError::into_inner).retain(|(_, o)| *o != self.operation);
+    }
+}
+
+/// The source as it lies on disk, and what is to be done with it.
+struct Prepared {
+    plan: BuildPlan,
+    context: PathBuf,
+    dockerfile: String,
+}
+
+impl Deployer {
+    /// Waits for a build slot, builds, and gives the stack that follows from the plan.
+    pub(super) async fn build(&self, job: &Progress<'_>, no_cache: bool) -> Result<Stack, Failure> {
+        let app = job.environment.display_name();
+        let (_place, ahead) = self.queue.enter(app, job.operation.id.to_string());
+        let slots = self.parts.builds.concurrent.max(1);
+        if ahead >= slots {
+            job.phase(phase::BUILD_QUEUE).await?;
+            job.log.notice(format!("waiting for {} build(s) ahead of this one", ahead + 1 - slots)).await;
+        }
+        let _slot = tokio::select! {
+            slot = self.build_slots.acquire() => slot.map_err(|e| Failure::platform("the build queue is closed", &e))?,
+            () = job.cancel.cancelled() => return Err(Failure::Cancelled),
+        };
+        job.phase(phase::BUILD).await?;
+        let prepared = self.prepare(job).await?;
+        let image = self.run_build(job, &prepared, no_cache).await?;
+        let facts = self.parts.engine.inspect_image(&image.id).await.map_err(|e| Failure::engine(&e))?;
+        stack::from_plan(&prepared.plan, &image, &facts).map_err(Failure::Theirs)
+    }
+
+    /// Unpacks the source, decides how to build it, and packs the build context.
+    async fn prepare(&self, job: &Progress<'_>) -> Result<Prepared, Failure> {
+        let source = self.source_path(&job.operation.id);
+        let settings = self.build_settings(job.environment);
+        let limits = archive::Limits { bytes: self.parts.builds.source_bytes, ..archive::Limits::default() };
+        let prepared = tokio::task::spawn_blocking(move || prepare_on_disk(&source, &settings, &limits))
+            .await
+            .map_err(|e| Failure::platform("the source could not be read", &e))??;
+        let plan = &prepared.plan;
+        job.log.step(format!("Building: {}", describe(plan))).await;
+        for note in &plan.notes {
+            match note {
+                Note::Info(text) => job.log.output(text.clone()).await,
+                Note::Warning(text) => job.log.notice(format!("warning: {text}")).await,
+            }
+        }
+        if plan.static_site.is_some() {
+            self.ensure_static_base(job, &plan.images.runtime).await?;
+        }
+        Ok(prepared)
+    }
+
+    fn build_settings(&self, environment: &Environment) -> builds::Settings {
+        let operator = &self.parts.builds;
+        builds::Settings {
+            platform: builds::Platform {
+                base_images: builds::BaseImages(operator.base_images.clone()),
+                // A cache of one's own: a shared one would let one tenant plant files in another's build.
+                cache_scope: environment.project_id.to_string(),
+                extra_ca: operator.extra_ca_file.is_some(),
+                build_args: operator.build_args.keys().cloned().collect(),
+            },
+            ..builds::Settings::default()
+        }
+    }
+
+    async fn run_build(&self, job: &Progress<'_>, prepared: &Prepared, no_cache: bool) -> Result<ImageRef, Failure> {
+        let operator = &self.parts.builds;
+        let tag = format!("wharf/{}:{}", job.environment.id, job.operation.id);
+        let context = tokio::fs::File::open(&prepared.context).await.map_err(|e| Failure::platform("the source cannot be read", &e))?;
+        let context = ReaderStream::with_capacity(context, 64 * 1024)
+            .map(|chunk: std::io::Result<Bytes>| chunk.map_err(|e| EngineError::Refused(format!("the source cannot be read: {e}"))));
+        let mut secrets = BTreeMap::new();
+        if let Some(file) = &operator.extra_ca_file {
+            let bytes = tokio::fs::read(file).await.map_err(|e| Failure::platform("the extra CA certificates cannot be read", &e))?;
+            secrets.insert(CA_SECRET.to_owned(), bytes);
+        }
+        let request = BuildRequest {
+            owner: owner(job.environment),
+            operation: job.operation.id.clone(),
+            context: Box::pin(context),
+            dockerfile: prepared.dockerfile.clone(),
+            tag: tag.clone(),
+            build_args: operator.build_args.clone(),
+            secrets,
+            no_cache,
+            memory_mib: operator.memory_mib,
+            cpu_millis: operator.cpu_millis,
+            deadline_seconds: operator.deadline_seconds,
+        };
+        let mut events = self.parts.engine.build(request).await.map_err(|e| Failure::engine(&e))?;
+        let built = follow_build(&mut events, job, &job.cancel).await;
+        // Dropping the stream is what stops a build that was cancelled.
+        drop(events);
+        built.map(|id| ImageRef { name: tag, id })
+    }
+
+    /// Makes the image static sites are built on out of the running program, unless it is there.
+    async fn ensure_static_base(&self, job: &Progress<'_>, tag: &str) -> Result<(), Failure> {
+        if self.parts.engine.inspect_image(tag).await.is_ok() {
+            return Ok(());
+        }
+        job.log.output("making the static server's base image (once per version of Wharf)").await;
+        let rootfs = tokio::task::spawn_blocking(static_rootfs)
+            .await
+            .map_err(|e| Failure::platform("the static server's image could not be made", &e))?
+            .map_err(|e| Failure::platform("the static server's image could not be made", &e))?;
+        let entrypoint = vec!["/wharf".to_owned()];
+        self.parts.engine.import_image(tag, rootfs, entrypoint).await.map_err(|e| Failure::engine(&e))?;
+        Ok(())
+    }
+}
+
+/// Passes a build's lines on until the image is there.
+async fn follow_build(
+    events: &mut crate::engine::EngineStream<BuildEvent>,
+    job: &Progress<'_>,
+    cancel: &CancellationToken,
+) -> Result<String, Failure> {
+    loop {
+        let event = tokio::select! {
+            event = events.next() => event,
+            () = cancel.cancelled() => return Err(Failure::Cancelled),
+        };
+        match event {
+            Some(Ok(BuildEvent::Step(text))) => job.log.step(text).await,
+            Some(Ok(BuildEvent::Output(text))) => job.log.output(text).await,
+            Some(Ok(BuildEvent::Built(id))) => return Ok(id),
+            Some(Err(error @ (EngineError::BuildFailed(_) | EngineError::ImageMissing { .. } | EngineError::TimedOut { .. }))) => {
+                return Err(Failure::Theirs(chain(&error)));
+            }
+            Some(Err(error)) => return Err(Failure::engine(&error)),
+            None => return Err(Failure::Platform("the build ended without an image".to_owned())),
+        }
+    }
+}
+
+fn prepare_on_disk(source: &Path, settings: &builds::Settings, limits: &archive::Limits) -> Result<Prepared, Failure> {
+    let disk = |e: std::io::Error| Failure::platform("the source could not be unpacked", &e);
+    let dir = source.with_extension("");
+    if dir.exists() {
+        std::fs::remove_dir_all(&dir).map_err(disk)?;
+    }
+    std::fs::create_dir_all(&dir).map_err(disk)?;
+    let file = std::fs::File::open(source).map_err(disk)?;
+    archive::unpack(std::io::BufReader::new(file), &dir, limits).map_err(|e| Failure::Theirs(chain(&e)))?;
+    let tree = SourceTree::from_dir(&dir, limits).map_err(|e| Failure::Theirs(chain(&e)))?;
+    if let Some(finding) = tree.findings().first() {
+        return Err(Failure::Theirs(finding.to_string()));
+    }
+    let plan = builds::detect(&tree, settings).map_err(|e| Failure::Theirs(chain(&e)))?;
+    let (dockerfile, extra) = match &plan.dockerfile {
+        Some(own) => (own.path.clone(), Vec::new()),
+        None => (GENERATED.to_owned(), vec![(GENERATED.to_owned(), builds::render(&plan).into_bytes())]),
+    };
+    let context = source.with_extension("context");
+    let mut out = std::io::BufWriter::new(std::fs::File::create(&context).map_err(disk)?);
+    archive::pack(&dir, &extra, limits, &mut out).map_err(|e| Failure::Theirs(chain(&e)))?;
+    out.flush().map_err(disk)?;
+    std::fs::remove_dir_all(&dir).map_err(disk)?;
+    Ok(Prepared { plan, context, dockerfile })
+}
+
+/// A root file system with nothing but this very program, which is static.
+fn static_rootfs() -> std::io::Result<Vec<u8>> {
+    let mut tar = tar::Builder::new(Vec::new());
+    tar.append_path_with_name("/proc/self/exe", "wharf")?;
+    tar.into_inner()
+}
+
+/// `Python 3.11 (Flask)`, for people.
+fn describe(plan: &BuildPlan) -> String {
+    let Some(provider) = plan.provider else { return "the app's own Dockerfile".to_owned() };
+    let version = plan.versions.first().map(|v| format!(" {}", v.version)).unwrap_or_default();
+    let framework = plan.framework.as_ref().map(|f| format!(" ({f})")).unwrap_or_default();
+    format!("{provider}{version}{framework}")
+}
+
+/// Whose images and containers of an environment are.
+pub fn owner(environment: &Environment) -> Owner {
+    Owner { tenant: environment.tenant_id.clone(), project: environment.project_id.clone(), environment: environment.id.clone() }
+}

@@ -1,0 +1,84 @@
+//! Waiting for the world to be as wanted, and saying all the while what is waited for.
+
+use std::time::Duration;
+
+use super::Deployer;
+use super::drive::{Failure, Progress};
+use crate::releases::{Attempt, store as releases};
+
+/// The state is looked at at least so often, should a hint be lost.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
+
+/// What is waited for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum WaitFor {
+    /// This attempt takes the traffic.
+    Attempt(Attempt),
+    /// Everything is as wanted.
+    Settled,
+}
+
+impl Deployer {
+    /// Returns when it is so; fails with the true reason when the attempt was given up.
+    pub(super) async fn wait_for(&self, job: &Progress<'_>, goal: WaitFor) -> Result<(), Failure> {
+        let scheduler = &self.parts.scheduler;
+        let mut said = Vec::new();
+        scheduler.nudge();
+        let begun = scheduler.passes();
+        loop {
+            let changed = scheduler.changed();
+            match goal {
+                WaitFor::Attempt(attempt) => {
+                    if self.attempt_passed(job, attempt).await? {
+                        return Ok(());
+                    }
+                }
+                // A report of before the change says nothing; wait for one made after it was stored.
+                WaitFor::Settled => {
+                    let settled = scheduler.report(&job.environment.id).is_some_and(|r| r.settled);
+                    if settled && scheduler.passes() >= begun + 2 {
+                        return Ok(());
+                    }
+                }
+            }
+            self.say_waits(job, &mut said).await;
+            tokio::select! {
+                () = changed => {}
+                () = tokio::time::sleep(LOOK_AGAIN) => {}
+                () = job.cancel.cancelled() => return Err(Failure::Cancelled),
+            }
+        }
+    }
+
+    async fn attempt_passed(&self, job: &Progress<'_>, attempt: Attempt) -> Result<bool, Failure> {
+        let desired = releases::desired(&self.parts.store, job.tenant, &job.environment.id).await?;
+        let Some(desired) = desired else { return Err(Failure::Platform("the app is gone".to_owned())) };
+        if desired.serving == Some(attempt) {
+            return Ok(true);
+        }
+        if desired.target.map(|t| t.0) == Some(attempt) {
+            return Ok(false);
+        }
+        let known = self.parts.scheduler.failure(&job.environment.id, attempt);
+        let stored = match known {
+            Some(reason) => Some(reason),
+            None => releases::get(&self.parts.store, job.tenant, &job.environment.id, attempt.revision)
+                .await?
+                .and_then(|s| s.failed_reason),
+        };
+        Err(Failure::Theirs(stored.unwrap_or_else(|| "something else was wanted meanwhile".to_owned())))
+    }
+
+    /// Logs what is waited for whenever that changes.
+    async fn say_waits(&self, job: &Progress<'_>, said: &mut Vec<String>) {
+        let waits = self.parts.scheduler.report(&job.environment.id).map(|r| r.waits).unwrap_or_default();
+        // Figures in a sentence change all the time ("3 s of 60 s"); the sentence is said once.
+        let shape = |text: &String| text.chars().filter(|c| !c.is_ascii_digit()).collect::<String>();
+        for wait in &waits {
+            if !said.contains(&shape(wait)) {
+                said.push(shape(wait));
+                job.log.output(format!("waiting: {wait}")).await;
+            }
+        }
+    }
+}

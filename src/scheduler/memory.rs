@@ -1,0 +1,316 @@
+//! What the reconcile task remembers between two observations: pure folding of what was seen, probed, tried and
+//! acknowledged into a [`World`]. It lives in the process only: after a restart it starts empty, and everything
+//! decided with it is safe then, only slower (counts begin again, routes are held until probes are in).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::health::{Health, Probe, Verdict};
+use super::model::{Action, Desired, EngineView, Facts, IngressView, StopCause, Subject, Trouble, Wanted, World};
+use super::policy::Policy;
+use crate::engine::{ContainerState, InstanceKey, Observed, Role};
+use crate::kernel::clock::Timestamp;
+
+/// For so long after the engine failed to answer, a container missing from its list is still believed to be
+/// there: engines are known to answer with short lists just after they come back.
+const DOUBT_MS: i64 = 5_000;
+/// A missing container whose own probe passed this recently is believed to be alive in any case.
+const PROBE_PROOF_MS: i64 = 2_000;
+/// How long first routes wait, after a start of this process, for the probes of what already runs.
+const FIRST_ROUND_MS: i64 = 10_000;
+
+/// Tables sent to the ingress and not yet acknowledged; more than this are never outstanding at a time,
+/// because the ingress takes only complete tables and the newest stands for all before it.
+const TABLES_KEPT: usize = 64;
+
+/// See the module.
+#[derive(Debug, Clone)]
+pub struct Memory {
+    seen: Option<(Vec<Observed>, BTreeSet<String>)>,
+    lost: Option<String>,
+    /// When the engine last failed to answer; the start of this process counts as such.
+    doubt_since: Timestamp,
+    born: Timestamp,
+    facts: BTreeMap<String, Facts>,
+    trouble: BTreeMap<InstanceKey, Trouble>,
+    busy: BTreeSet<Subject>,
+    tables: BTreeMap<u64, BTreeSet<String>>,
+    applied: Option<u64>,
+    in_flight: BTreeMap<String, u64>,
+}
+
+impl Memory {
+    /// The empty memory of a process that starts at `now`.
+    #[must_use]
+    pub fn new(now: Timestamp) -> Self {
+        Self {
+            seen: None,
+            lost: None,
+            doubt_since: now,
+            born: now,
+            facts: BTreeMap::new(),
+            trouble: BTreeMap::new(),
+            busy: BTreeSet::new(),
+            tables: BTreeMap::new(),
+            applied: None,
+            in_flight: BTreeMap::new(),
+        }
+    }
+
+    /// The engine did not answer.
+    pub fn engine_lost(&mut self, reason: String, now: Timestamp) {
+        self.lost = Some(reason);
+        self.doubt_since = now;
+    }
+
+    /// The engine answered with everything it has.
+    pub fn engine_seen(
+        &mut self,
+        desired: &Desired,
+        policy: &Policy,
+        mut containers: Vec<Observed>,
+        networks: BTreeSet<String>,
+        now: Timestamp,
+    ) {
+        containers.sort_by(|a, b| a.id.cmp(&b.id));
+        self.carry_over_doubted(&mut containers, now);
+        self.lost = None;
+        let present: BTreeSet<&String> = containers.iter().map(|c| &c.id).collect();
+        self.facts.retain(|id, _| present.contains(id));
+        for container in containers.iter().filter(|c| c.role == Role::Instance) {
+            self.fold(desired, policy, container, now);
+        }
+        self.trouble
+            .retain(|key, _| desired.environments.get(&key.environment).is_some_and(|e| e.service_of(key).is_some()));
+        self.seen = Some((containers, networks));
+    }
+
+    /// Adds containers of the last list that are missing from this one, as long as their absence is doubted.
+    fn carry_over_doubted(&self, containers: &mut Vec<Observed>, now: Timestamp) {
+        let Some((before, _)) = &self.seen else { return };
+        let doubt = now.since_ms(self.doubt_since) < DOUBT_MS;
+        let missing: Vec<Observed> = before
+            .iter()
+            .filter(|b| b.role == Role::Instance && matches!(b.state, ContainerState::Running { .. }))
+            .filter(|b| !containers.iter().any(|c| c.id == b.id))
+            .filter(|b| {
+                let pass = self.facts.get(&b.id).and_then(|f| f.health.last_pass);
+                let answers = pass.is_some_and(|at| now.since_ms(at) < PROBE_PROOF_MS);
+                // One of our own removals explains the absence.
+                let removing = self.facts.get(&b.id).is_some_and(|f| f.stop_asked);
+                !removing && (doubt || answers)
+            })
+            .cloned()
+            .collect();
+        if !missing.is_empty() {
+            containers.extend(missing);
+            containers.sort_by(|a, b| a.id.cmp(&b.id));
+        }
+    }
+
+    fn fold(&mut self, desired: &Desired, policy: &Policy, container: &Observed, now: Timestamp) {
+        let facts = self.facts.entry(container.id.clone()).or_insert_with(|| Facts {
+            run: None,
+            health: Health::new(now),
+            healthy_since: None,
+            crashes: 0,
+            counted_end: None,
+            stop_asked: false,
+            left_routes_at: None,
+            last_words: None,
+        });
+        match container.state {
+            ContainerState::Created => {}
+            ContainerState::Running { started_at } => {
+                if facts.run != Some(started_at) {
+                    facts.run = Some(started_at);
+                    facts.health = Health::new(now);
+                    facts.healthy_since = None;
+                    facts.stop_asked = false;
+                }
+                note_health(desired, policy, container, facts, started_at, now);
+            }
+            ContainerState::Exited { finished_at, .. } => {
+                if facts.counted_end != Some(finished_at) {
+                    facts.counted_end = Some(finished_at);
+                    if !facts.stop_asked {
+                        facts.crashes = facts.crashes.saturating_add(1);
+                    }
+                    facts.stop_asked = false;
+                }
+                facts.run = None;
+            }
+        }
+    }
+
+    /// A probe of the run of a container that began at `run` came back.
+    pub fn probed(&mut self, desired: &Desired, id: &str, run: Timestamp, probe: Probe, now: Timestamp) {
+        let Some((containers, _)) = &self.seen else { return };
+        let Some(container) = containers.iter().find(|c| c.id == id) else { return };
+        let Some(service) =
+            desired.environments.get(&container.key.environment).and_then(|e| e.service_of(&container.key))
+        else {
+            return;
+        };
+        if let Some(facts) = self.facts.get_mut(id).filter(|f| f.run == Some(run)) {
+            facts.health.record(&service.health, probe, now);
+        }
+    }
+
+    /// The last line a container printed before it ended.
+    pub fn last_words(&mut self, id: &str, line: String) {
+        if let Some(facts) = self.facts.get_mut(id) {
+            facts.last_words = Some(line);
+        }
+    }
+
+    /// Containers that have ended and whose last words are not known.
+    #[must_use]
+    pub fn silent_ends(&self) -> Vec<String> {
+        let Some((containers, _)) = &self.seen else { return Vec::new() };
+        containers
+            .iter()
+            .filter(|c| matches!(c.state, ContainerState::Exited { .. }))
+            .filter(|c| self.facts.get(&c.id).is_some_and(|f| f.last_words.is_none()))
+            .map(|c| c.id.clone())
+            .collect()
+    }
+
+    /// An action of a plan is being carried out.
+    pub fn begun(&mut self, action: &Action) {
+        if let Action::Stop { id, cause, .. } = action
+            && let Some(facts) = self.facts.get_mut(id)
+        {
+            match cause {
+                StopCause::Retired => facts.stop_asked = true,
+                StopCause::Ill => facts.last_words = None,
+            }
+        }
+        if let Action::Restart { id, .. } = action
+            && let Some(facts) = self.facts.get_mut(id)
+        {
+            facts.last_words = None;
+        }
+        self.busy.insert(action.subject());
+    }
+
+    /// It was carried out; `failure` says why it was not: whether trying again is hopeless, and the reason.
+    pub fn ended(&mut self, action: &Action, failure: Option<(bool, String)>, now: Timestamp) {
+        self.busy.remove(&action.subject());
+        let (Action::Start { key, .. } | Action::Restart { key, .. }) = action else { return };
+        match failure {
+            None => drop(self.trouble.remove(key)),
+            Some((hopeless, reason)) => {
+                let attempts = self.trouble.get(key).map_or(0, |t| t.attempts).saturating_add(1);
+                self.trouble.insert(key.clone(), Trouble { attempts, last_at: now, hopeless, reason });
+            }
+        }
+    }
+
+    /// A table of routes with these containers in it is sent to the ingress.
+    pub fn table_sent(&mut self, generation: u64, containers: BTreeSet<String>) {
+        self.tables.insert(generation, containers);
+        while self.tables.len() > TABLES_KEPT {
+            // The applied one stays; what is dropped is merged into the next, which errs on the safe side.
+            let Some((&second, _)) = self.tables.iter().nth(1) else { break };
+            let dropped = self.tables.remove(&second).unwrap_or_default();
+            if let Some((_, next)) = self.tables.range_mut(second..).next() {
+                next.extend(dropped);
+            }
+        }
+    }
+
+    /// The ingress says which table it has applied, and what requests are under way. A generation that was not
+    /// sent by this process tells nothing of what is in it.
+    pub fn ingress_said(&mut self, generation: u64, in_flight: BTreeMap<String, u64>, now: Timestamp) {
+        if self.tables.contains_key(&generation) {
+            self.applied = Some(generation);
+            self.tables = self.tables.split_off(&generation);
+        }
+        self.in_flight = in_flight;
+        let view = self.ingress_view();
+        for (id, facts) in &mut self.facts {
+            if view.may_route(id) {
+                facts.left_routes_at = None;
+            } else {
+                facts.left_routes_at.get_or_insert(now);
+            }
+        }
+    }
+
+    fn ingress_view(&self) -> IngressView {
+        let applied = self.applied.and_then(|g| self.tables.get(&g)).cloned();
+        let newer = self.tables.iter().filter(|(g, _)| Some(**g) != self.applied);
+        IngressView {
+            applied,
+            pending: newer.flat_map(|(_, ids)| ids.iter().cloned()).collect(),
+            in_flight: self.in_flight.clone(),
+        }
+    }
+
+    /// Whether routes may be published: the engine was seen, nothing that shall serve is missing from a list that
+    /// is still doubted, and what already ran when this process started has been probed (or had its time).
+    #[must_use]
+    pub fn may_publish(&self, desired: &Desired, now: Timestamp) -> bool {
+        let (None, Some((containers, _))) = (&self.lost, &self.seen) else { return false };
+        if !self.tables.is_empty() || now.since_ms(self.born) >= FIRST_ROUND_MS {
+            return true;
+        }
+        let doubt = now.since_ms(self.doubt_since) < DOUBT_MS;
+        let serving = desired.environments.iter().filter(|(_, e)| e.wanted == Wanted::Run);
+        let mut wanted = serving.filter_map(|(id, e)| e.serving.as_ref().map(|release| (id, e, release))).flat_map(
+            |(id, e, release)| {
+                release.stack.services.iter().flat_map(move |(name, service)| {
+                    (1..=e.replicas(name, service)).map(move |slot| (release.key(id, name, slot), service))
+                })
+            },
+        );
+        wanted.all(|(key, service)| match containers.iter().find(|c| c.key == key) {
+            None => !doubt,
+            Some(c) => {
+                !matches!(c.state, ContainerState::Running { .. })
+                    || self.facts.get(&c.id).is_some_and(|f| f.health.is_known(&service.health))
+            }
+        })
+    }
+
+    /// Everything known, as the planner takes it.
+    #[must_use]
+    pub fn world(&self) -> World {
+        let engine = match (&self.lost, &self.seen) {
+            (Some(reason), _) => EngineView::Lost { reason: reason.clone() },
+            (None, None) => EngineView::Lost { reason: "the container engine was not asked yet".to_owned() },
+            (None, Some((containers, networks))) => {
+                EngineView::Seen { containers: containers.clone(), networks: networks.clone() }
+            }
+        };
+        World {
+            engine,
+            ingress: self.ingress_view(),
+            facts: self.facts.clone(),
+            trouble: self.trouble.clone(),
+            busy: self.busy.clone(),
+        }
+    }
+}
+
+fn note_health(
+    desired: &Desired,
+    policy: &Policy,
+    container: &Observed,
+    facts: &mut Facts,
+    started_at: Timestamp,
+    now: Timestamp,
+) {
+    let service = desired.environments.get(&container.key.environment).and_then(|e| e.service_of(&container.key));
+    let Some(service) = service else { return };
+    match facts.health.verdict(&service.health, started_at, now) {
+        Verdict::Healthy { since } => {
+            let since = *facts.healthy_since.get_or_insert(since);
+            if now.since_ms(since) >= policy.stable_ms {
+                facts.crashes = 0;
+            }
+        }
+        Verdict::Ill { .. } | Verdict::Late => facts.healthy_since = None,
+        Verdict::Starting => {}
+    }
+}

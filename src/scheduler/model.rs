@@ -1,0 +1,262 @@
+//! The planner's words: what shall be ([`Desired`]), what is ([`World`]), and what to do about it ([`Plan`]).
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use super::health::{Health, Verdict};
+use super::report::Report;
+use crate::engine::{ContainerState, InstanceKey, Observed, Owner};
+use crate::kernel::clock::Timestamp;
+use crate::kernel::id::{EnvironmentId, OperationId};
+use crate::kernel::name::ServiceName;
+use crate::stack::{Service, Stack};
+
+/// A revision, and the how-manieth attempt to run it: every deploy, rollback and restart gets a generation of
+/// its own, so that its instances are never mistaken for those of an earlier attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Version {
+    pub revision: i64,
+    pub generation: i64,
+}
+
+impl std::fmt::Display for Version {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "v{}", self.revision)
+    }
+}
+
+/// A version with what it consists of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Release {
+    pub version: Version,
+    pub stack: Arc<Stack>,
+}
+
+impl Release {
+    /// The key of one of its instances.
+    #[must_use]
+    pub fn key(&self, environment: &EnvironmentId, service: &ServiceName, slot: u32) -> InstanceKey {
+        InstanceKey {
+            environment: environment.clone(),
+            service: service.clone(),
+            revision: self.version.revision,
+            generation: self.version.generation,
+            slot,
+        }
+    }
+}
+
+/// A release that shall take over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Target {
+    pub release: Release,
+    /// When it was set; its deadline counts from here.
+    pub since: Timestamp,
+}
+
+/// What a person wants of an environment as a whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Wanted {
+    Run,
+    Stopped,
+    Destroyed,
+}
+
+/// What shall run in one environment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DesiredEnvironment {
+    pub owner: Owner,
+    pub wanted: Wanted,
+    /// What shall take over, unless it already serves.
+    pub target: Option<Target>,
+    /// The last release that passed; it has the traffic.
+    pub serving: Option<Release>,
+    /// Instances wanted per service, where that differs from the release.
+    pub formation: BTreeMap<ServiceName, u32>,
+}
+
+impl DesiredEnvironment {
+    /// How many instances of a service are wanted.
+    #[must_use]
+    pub fn replicas(&self, name: &ServiceName, service: &Service) -> u32 {
+        self.formation.get(name).copied().unwrap_or(service.replicas)
+    }
+
+    /// The target and the serving release, as far as there are any.
+    pub fn releases(&self) -> impl Iterator<Item = &Release> {
+        self.serving.iter().chain(self.target.iter().map(|t| &t.release))
+    }
+
+    /// The service an instance belongs to, when its version is one of those wanted.
+    #[must_use]
+    pub fn service_of(&self, key: &InstanceKey) -> Option<&Service> {
+        let version = version_of(key);
+        self.releases().find(|r| r.version == version).and_then(|r| r.stack.services.get(&key.service))
+    }
+}
+
+/// The version an instance runs.
+#[must_use]
+pub fn version_of(key: &InstanceKey) -> Version {
+    Version { revision: key.revision, generation: key.generation }
+}
+
+/// The private network of an environment. One per environment, not per project, so that `db` of staging and
+/// `db` of production never answer for each other.
+#[must_use]
+pub fn network_name(environment: &EnvironmentId) -> String {
+    format!("wharf-{environment}")
+}
+
+/// What shall run on the whole platform.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Desired {
+    pub environments: BTreeMap<EnvironmentId, DesiredEnvironment>,
+    /// Operations under way in this process; task containers of any other are leftovers.
+    pub operations: BTreeSet<OperationId>,
+}
+
+/// What is known of one container beyond what the engine says of it now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Facts {
+    /// The run (by its start) the health belongs to.
+    pub run: Option<Timestamp>,
+    pub health: Health,
+    /// When this run was first found healthy.
+    pub healthy_since: Option<Timestamp>,
+    /// How often it ended by itself, or had to be stopped for its health, without a stable run in between.
+    pub crashes: u32,
+    /// The end that was counted last.
+    pub counted_end: Option<Timestamp>,
+    /// A stop of ours is the cause of its next end.
+    pub stop_asked: bool,
+    /// Since when the ingress has applied a table without it.
+    pub left_routes_at: Option<Timestamp>,
+    /// The last line it printed before it ended.
+    pub last_words: Option<String>,
+}
+
+/// Why an instance could not be started.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trouble {
+    pub attempts: u32,
+    pub last_at: Timestamp,
+    /// Trying again cannot help (the image is not there).
+    pub hopeless: bool,
+    /// In words that follow the instance's name.
+    pub reason: String,
+}
+
+/// What the engine showed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum EngineView {
+    /// It did not answer, so nothing may be concluded.
+    Lost { reason: String },
+    /// Everything it has of ours, in any order.
+    Seen { containers: Vec<Observed>, networks: BTreeSet<String> },
+}
+
+/// What the ingress said.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct IngressView {
+    /// Instances in the table it has applied; unknown until it acknowledged one of ours.
+    pub applied: Option<BTreeSet<String>>,
+    /// Instances in a table that was sent and not yet acknowledged: they may get requests any moment.
+    pub pending: BTreeSet<String>,
+    /// Requests under way, by instance; absent means none.
+    pub in_flight: BTreeMap<String, u64>,
+}
+
+impl IngressView {
+    /// Whether a request could still be sent to this container.
+    #[must_use]
+    pub fn may_route(&self, id: &str) -> bool {
+        self.applied.as_ref().is_none_or(|applied| applied.contains(id)) || self.pending.contains(id)
+    }
+}
+
+/// What is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct World {
+    pub engine: EngineView,
+    pub ingress: IngressView,
+    /// By container id.
+    pub facts: BTreeMap<String, Facts>,
+    pub trouble: BTreeMap<InstanceKey, Trouble>,
+    /// What an earlier plan's action is still at work on.
+    pub busy: BTreeSet<Subject>,
+}
+
+impl World {
+    /// The verdict on a container; `None` when it does not run or is not known.
+    #[must_use]
+    pub fn verdict(&self, container: &Observed, service: &Service, now: Timestamp) -> Option<Verdict> {
+        let ContainerState::Running { started_at } = container.state else { return None };
+        let facts = self.facts.get(&container.id).filter(|f| f.run == Some(started_at))?;
+        Some(facts.health.verdict(&service.health, started_at, now))
+    }
+}
+
+/// What an action is about; never two actions on the same subject at a time.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Subject {
+    Instance(InstanceKey),
+    /// A one-off container, by id.
+    Task(String),
+    Network(String),
+    Environment(EnvironmentId),
+}
+
+/// Why a container is stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum StopCause {
+    /// It is not wanted any more.
+    Retired,
+    /// It fails its checks and shall be started again.
+    Ill,
+}
+
+/// One thing to do, with nothing left to choose.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Action {
+    EnsureNetwork { environment: EnvironmentId, name: String, owner: Owner },
+    RemoveNetwork { name: String },
+    Start { key: InstanceKey, owner: Owner },
+    Restart { key: InstanceKey, id: String },
+    Stop { key: InstanceKey, id: String, grace_seconds: u32, cause: StopCause },
+    Remove { key: InstanceKey, id: String },
+    RemoveTask { environment: EnvironmentId, id: String },
+    MarkServing { environment: EnvironmentId, version: Version },
+    FailTarget { environment: EnvironmentId, version: Version, reason: String },
+}
+
+impl Action {
+    /// What it is about.
+    #[must_use]
+    pub fn subject(&self) -> Subject {
+        match self {
+            Self::EnsureNetwork { name, .. } | Self::RemoveNetwork { name } => Subject::Network(name.clone()),
+            Self::Start { key, .. } | Self::Restart { key, .. } | Self::Stop { key, .. } | Self::Remove { key, .. } => {
+                Subject::Instance(key.clone())
+            }
+            Self::RemoveTask { id, .. } => Subject::Task(id.clone()),
+            Self::MarkServing { environment, .. } | Self::FailTarget { environment, .. } => {
+                Subject::Environment(environment.clone())
+            }
+        }
+    }
+}
+
+/// What to do now, who has the traffic, and what is waited for.
+#[derive(Debug, Clone, PartialEq)]
+#[must_use]
+pub struct Plan {
+    pub actions: Vec<Action>,
+    /// The containers that shall be in the routes; `None` when nothing is known and the routes stay as they are.
+    pub joined: Option<BTreeSet<String>>,
+    pub report: Report,
+}

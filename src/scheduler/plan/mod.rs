@@ -1,0 +1,189 @@
+//! The planner: `plan(desired, world, now)` is a pure function. No clock, no I/O, no order that depends on a hash.
+//!
+//! Invariants (held by [`super::lint`] on every plan, and by the simulation over thousands of runs):
+//! - Nothing that may still get a request is stopped: it leaves the routes first, the ingress acknowledges a table
+//!   without it, and its requests end or their time is over.
+//! - Only instances of the serving release that passed their checks are in the routes. A target takes over as a
+//!   whole, when all instances of all its services are healthy; until then the serving release is left alone.
+//! - A target that fails is given up with its true reason; what serves is not touched by that.
+//! - When the engine did not answer, nothing is planned and the routes stay as they are.
+//! - A world that is as wanted gives no actions.
+//!
+//! To add one more rollout strategy, add a file beside [`target`] that judges when the target takes over.
+
+mod retire;
+mod scene;
+mod target;
+mod upkeep;
+mod words;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::model::{Action, Desired, EngineView, Plan, Wanted, World, network_name};
+use super::policy::Policy;
+use super::report::{EnvironmentReport, Phase, Report};
+use crate::engine::{Observed, Role};
+use crate::kernel::clock::Timestamp;
+use crate::kernel::id::EnvironmentId;
+use scene::{Draft, Scene};
+
+/// What to do now so that the world comes nearer to what is desired.
+pub fn plan(desired: &Desired, world: &World, policy: &Policy, now: Timestamp) -> Plan {
+    let (containers, networks) = match &world.engine {
+        EngineView::Seen { containers, networks } => (containers, networks),
+        EngineView::Lost { reason } => {
+            let report = Report { blind: Some(reason.clone()), environments: BTreeMap::new() };
+            return Plan { actions: Vec::new(), joined: None, report };
+        }
+    };
+    let mut by_environment: BTreeMap<&EnvironmentId, Vec<&Observed>> = BTreeMap::new();
+    for container in containers {
+        by_environment.entry(&container.key.environment).or_default().push(container);
+    }
+    let mut plan = Plan { actions: Vec::new(), joined: Some(BTreeSet::new()), report: Report::default() };
+    let ids: BTreeSet<&EnvironmentId> = desired.environments.keys().chain(by_environment.keys().copied()).collect();
+    for id in ids {
+        let mine = by_environment.remove(id).unwrap_or_default();
+        remove_leftover_tasks(desired, world, &mine, &mut plan.actions);
+        let scene = Scene::new(id, desired.environments.get(id), mine, networks, world, policy, now);
+        let mut draft = Draft::default();
+        let report = plan_environment(&scene, &mut draft);
+        plan.actions.append(&mut draft.actions);
+        if let Some(joined) = &mut plan.joined {
+            joined.append(&mut draft.joined);
+        }
+        if let Some(report) = report {
+            plan.report.environments.insert(id.clone(), report);
+        }
+    }
+    remove_stray_networks(desired, world, containers, networks, &mut plan.actions);
+    plan
+}
+
+/// One environment; the report is for those that are desired, not for what is left of forgotten ones.
+fn plan_environment(scene: &Scene<'_>, draft: &mut Draft) -> Option<EnvironmentReport> {
+    let Some(desired) = scene.desired else {
+        retire::retire(scene, draft);
+        return None;
+    };
+    if desired.wanted == Wanted::Run {
+        if desired.releases().next().is_some() {
+            ensure_network(scene, draft);
+        }
+        if let Some(serving) = &desired.serving {
+            upkeep::upkeep(scene, serving, draft);
+        }
+        if let Some(target) = &desired.target {
+            target::converge(scene, target, draft);
+        }
+    }
+    retire::retire(scene, draft);
+    if desired.wanted == Wanted::Destroyed {
+        remove_network(scene, draft);
+    }
+    wait_for_routes(scene, draft);
+    let phase = phase(scene, draft);
+    Some(EnvironmentReport {
+        phase,
+        wanted: desired.wanted,
+        serving: desired.serving.as_ref().map(|r| r.version),
+        target: desired.target.as_ref().map(|t| t.release.version),
+        settled: draft.actions.is_empty() && draft.waits.is_empty(),
+        services: std::mem::take(&mut draft.services),
+        instances: words::instances(scene),
+        waits: std::mem::take(&mut draft.waits),
+    })
+}
+
+fn ensure_network(scene: &Scene<'_>, draft: &mut Draft) {
+    let name = network_name(scene.environment);
+    if let Some(desired) = scene.desired
+        && !scene.networks.contains(&name)
+    {
+        draft.waits.push("the private network is being made".to_owned());
+        let owner = desired.owner.clone();
+        scene.act(draft, Action::EnsureNetwork { environment: scene.environment.clone(), name, owner });
+    }
+}
+
+fn remove_network(scene: &Scene<'_>, draft: &mut Draft) {
+    let name = network_name(scene.environment);
+    if scene.networks.contains(&name) {
+        draft.waits.push("the private network is being removed".to_owned());
+        if scene.is_bare() {
+            scene.act(draft, Action::RemoveNetwork { name });
+        }
+    }
+}
+
+fn remove_leftover_tasks(desired: &Desired, world: &World, containers: &[&Observed], actions: &mut Vec<Action>) {
+    for task in containers.iter().filter(|c| c.role == Role::Task) {
+        if task.operation.as_ref().is_none_or(|op| !desired.operations.contains(op)) {
+            let action = Action::RemoveTask { environment: task.key.environment.clone(), id: task.id.clone() };
+            if !world.busy.contains(&action.subject()) {
+                actions.push(action);
+            }
+        }
+    }
+}
+
+/// Networks of environments that are not known any more, once nothing is left in them.
+fn remove_stray_networks(
+    desired: &Desired,
+    world: &World,
+    containers: &[Observed],
+    networks: &BTreeSet<String>,
+    actions: &mut Vec<Action>,
+) {
+    let wanted: BTreeSet<String> =
+        desired.environments.keys().chain(containers.iter().map(|c| &c.key.environment)).map(network_name).collect();
+    for name in networks.difference(&wanted) {
+        let action = Action::RemoveNetwork { name: name.clone() };
+        if !world.busy.contains(&action.subject()) {
+            actions.push(action);
+        }
+    }
+}
+
+/// Being healthy is not yet being reached: the ingress must have applied the table.
+fn wait_for_routes(scene: &Scene<'_>, draft: &mut Draft) {
+    let missing = match &scene.world.ingress.applied {
+        Some(applied) => draft.joined.iter().filter(|id| !applied.contains(*id)).count(),
+        None => draft.joined.len(),
+    };
+    if missing > 0 {
+        draft.waits.push("the ingress has not applied the newest routes yet".to_owned());
+    }
+}
+
+fn phase(scene: &Scene<'_>, draft: &Draft) -> Phase {
+    let Some(desired) = scene.desired else { return Phase::Destroy };
+    let settled = draft.actions.is_empty() && draft.waits.is_empty();
+    match (desired.wanted, &desired.serving, &desired.target) {
+        (Wanted::Destroyed, _, _) => Phase::Destroy,
+        (Wanted::Stopped, _, _) => Phase::Stopped,
+        (Wanted::Run, None, None) => Phase::Empty,
+        (Wanted::Run, None, Some(_)) => {
+            if draft.services.iter().any(|s| s.healthy > 0) {
+                Phase::Ready
+            } else {
+                Phase::Provision
+            }
+        }
+        (Wanted::Run, Some(serving), Some(target)) => {
+            if target.release.version.revision < serving.version.revision {
+                Phase::Rollback
+            } else {
+                Phase::Update
+            }
+        }
+        (Wanted::Run, Some(_), None) if settled => Phase::Run,
+        (Wanted::Run, Some(_), None) => {
+            if draft.resizing {
+                Phase::Scale
+            } else {
+                Phase::Repair
+            }
+        }
+    }
+}

@@ -1,0 +1,8 @@
+//! Tests of the room: the simulation of the planner, and the rules one by one.
+
+mod edits;
+mod fixtures;
+mod properties;
+mod sim;
+mod simulation;
+mod world;

@@ -1,0 +1,90 @@
+//! Keeps an ingress running: adopts the one that runs, starts one when none does, and replaces one of another version.
+
+use std::time::Duration;
+
+use tokio::io::AsyncReadExt;
+use tokio::net::UnixStream;
+use tokio_util::sync::CancellationToken;
+
+use super::options::ServeOptions;
+use crate::ingress;
+use crate::kernel::error::chain;
+use crate::kernel::process::Command;
+use crate::scheduler::Scheduler;
+
+/// Pause before an ingress that could not be started is tried again.
+const TRY_AGAIN: Duration = Duration::from_millis(500);
+/// How long a service manager's own ingress is waited for before one is started here.
+const SERVICE_MANAGER_PATIENCE: Duration = Duration::from_millis(200);
+/// How long a started one may take until its control socket answers.
+const START_PATIENCE: Duration = Duration::from_secs(10);
+
+/// Runs until told to stop; the ingress itself goes on.
+pub(super) async fn keep(options: ServeOptions, port: u16, scheduler: Scheduler, stop: CancellationToken) {
+    tokio::select! {
+        () = stop.cancelled() => {}
+        () = keep_for_ever(&options, port, &scheduler) => {}
+    }
+}
+
+async fn keep_for_ever(options: &ServeOptions, port: u16, scheduler: &Scheduler) {
+    let socket = options.run.join("ingress.sock");
+    let client = ingress::Client::new(&socket);
+    loop {
+        match client.status().await {
+            Ok(status) if status.version == env!("CARGO_PKG_VERSION") => {
+                tracing::info!(ingress.pid = status.pid, "the ingress answers");
+                scheduler.nudge();
+                wait_until_gone(&socket).await;
+                tracing::warn!("the ingress is gone");
+                // A service manager that owns it is quicker than we need to be.
+                tokio::time::sleep(SERVICE_MANAGER_PATIENCE).await;
+            }
+            // Started while another one runs, it takes the sockets over and lets the old one drain.
+            Ok(status) => {
+                tracing::info!(from = status.version, to = env!("CARGO_PKG_VERSION"), "replacing the ingress without a gap");
+                start(options, port, &client, Some(status.pid)).await;
+            }
+            Err(_) => start(options, port, &client, None).await,
+        }
+    }
+}
+
+/// A connection to its control socket ends when the process does, however it ends.
+async fn wait_until_gone(socket: &std::path::Path) {
+    loop {
+        let Ok(mut stream) = UnixStream::connect(socket).await else { return };
+        let mut byte = [0];
+        let _ = stream.read(&mut byte).await;
+    }
+}
+
+async fn start(options: &ServeOptions, port: u16, client: &ingress::Client, replaces: Option<u32>) {
+    let log = options.data.join("ingress.log");
+    let program = match std::env::current_exe() {
+        Ok(path) => path,
+        Err(error) => {
+            tracing::error!(error = chain(&error), "this program's own file cannot be found");
+            tokio::time::sleep(TRY_AGAIN).await;
+            return;
+        }
+    };
+    let command = Command::new(program)
+        .arg("ingress")
+        .args(["--run".into(), options.run.as_os_str().to_owned()])
+        .args(["--data".into(), options.data.as_os_str().to_owned()])
+        .args(["--http".to_owned(), format!("0.0.0.0:{port}"), "--http".to_owned(), format!("[::]:{port}")]);
+    match command.spawn_detached(&log) {
+        Ok(pid) => tracing::info!(ingress.pid = pid, "the ingress was started"),
+        Err(error) => tracing::error!(error = chain(&error), "the ingress could not be started"),
+    }
+    let end = tokio::time::Instant::now() + START_PATIENCE;
+    while tokio::time::Instant::now() < end {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        if client.status().await.is_ok_and(|s| Some(s.pid) != replaces) {
+            return;
+        }
+    }
+    tracing::error!(log = %log.display(), "the ingress does not answer; its log says why");
+    tokio::time::sleep(TRY_AGAIN).await;
+}

@@ -1,0 +1,67 @@
+//! Which ports are used: those asked for, or free ones nearby, and then it is said.
+
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use anyhow::bail;
+use tokio::net::TcpListener;
+
+use super::options::ServeOptions;
+use crate::ingress;
+
+/// Tried in turn when the port asked for cannot be had.
+const HTTP_FALLBACKS: [u16; 6] = [8080, 8081, 8082, 8083, 8084, 8085];
+/// So many ports after the one asked for are tried for SSH.
+const SSH_TRIES: u16 = 10;
+
+/// The ports in use.
+pub(super) struct Ports {
+    pub(super) http: u16,
+    pub(super) ssh: u16,
+    /// None when no port could be had; pushing over HTTP works all the same.
+    pub(super) ssh_listener: Option<std::net::TcpListener>,
+}
+
+/// Finds the ports; an ingress that runs already keeps its own.
+pub(super) async fn choose(options: &ServeOptions) -> anyhow::Result<Ports> {
+    let running = ingress::Client::new(options.run.join("ingress.sock")).status().await.ok();
+    let adopted = running.and_then(|s| s.listening.first().map(SocketAddr::port));
+    let http = match adopted {
+        Some(port) => port,
+        None => free_http_port(options.http_port).await?,
+    };
+    let (ssh, ssh_listener) = ssh_listener(options.ssh_port).await;
+    Ok(Ports { http, ssh, ssh_listener })
+}
+
+async fn free_http_port(wanted: u16) -> anyhow::Result<u16> {
+    let mut reason = String::new();
+    for port in std::iter::once(wanted).chain(HTTP_FALLBACKS.into_iter().filter(|p| *p != wanted)) {
+        match TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).await {
+            Ok(_) => {
+                if port != wanted {
+                    tracing::warn!("port {wanted} cannot be used ({reason}); using {port} instead");
+                }
+                return Ok(port);
+            }
+            Err(error) if reason.is_empty() => reason = error.to_string(),
+            Err(_) => {}
+        }
+    }
+    bail!("no port for HTTP can be had: {wanted} ({reason}) nor {HTTP_FALLBACKS:?}; free one, or name another with --http-port")
+}
+
+async fn ssh_listener(wanted: u16) -> (u16, Option<std::net::TcpListener>) {
+    for port in wanted..=wanted.saturating_add(SSH_TRIES) {
+        let both = std::net::TcpListener::bind((Ipv6Addr::UNSPECIFIED, port));
+        if let Ok(listener) = both.or_else(|_| std::net::TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)))
+            && listener.set_nonblocking(true).is_ok()
+        {
+            if port != wanted {
+                tracing::warn!("port {wanted} cannot be used for git over SSH; using {port} instead");
+            }
+            return (port, Some(listener));
+        }
+    }
+    tracing::warn!("no port near {wanted} can be used; git works over HTTP only");
+    (wanted, None)
+}
