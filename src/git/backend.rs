@@ -163,9 +163,6 @@ pub trait GitBackend: Send + Sync + 'static {
     ///
     /// # Errors
     /// The sentence that says what is running.
-    fn begin_push<'a>(
-        &'a self,
-        repo: &'a Repo,
-        principal: &'a Principal,
-    ) -> GitFuture<'a, Result<Box<dyn Push>, Busy>>;
+    fn begin_push<'a>(&'a self, repo: &'a Repo, principal: &'a Principal)
+    -> GitFuture<'a, Result<Box<dyn Push>, Busy>>;
 }

@@ -127,8 +127,7 @@ impl GitBackend for TestBackend {
         access: Access,
     ) -> GitFuture<'a, Result<Repo, Denied>> {
         Box::pin(async move {
-            let (_, tenant, most) =
-                PEOPLE.iter().find(|(name, ..)| *name == principal.name).ok_or(Denied::NotFound)?;
+            let (_, tenant, most) = PEOPLE.iter().find(|(name, ..)| *name == principal.name).ok_or(Denied::NotFound)?;
             let address = path.to_string();
             if path.tenant.as_str() != *tenant || !APPS.contains(&address.as_str()) {
                 return Err(Denied::NotFound);

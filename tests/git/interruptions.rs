@@ -29,7 +29,10 @@ async fn a_client_killed_during_the_deploy_cancels_it_and_frees_the_app() {
     eventually("git has gone", || processes_in(&bare) == 0).await;
     assert_eq!(world.server_ref("refs/heads/main").await, None);
     eventually("nothing is left in quarantine", || {
-        !std::fs::read_dir(bare.join("objects")).unwrap().flatten().any(|e| e.file_name().to_string_lossy().contains("incoming"))
+        !std::fs::read_dir(bare.join("objects"))
+            .unwrap()
+            .flatten()
+            .any(|e| e.file_name().to_string_lossy().contains("incoming"))
     })
     .await;
     world.backend.script(Script::Succeed);
