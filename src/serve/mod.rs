@@ -98,8 +98,8 @@ pub async fn run(options: ServeOptions) -> anyhow::Result<()> {
 
     let backend = Arc::new(git_backend::Backend::new(apps.clone(), store.clone(), clock.clone()));
     let git = Git::start(git_settings(&options)?, backend, random.clone()).await?;
-    if let Some(_listener) = ports.ssh_listener {
-        //SSH
+    if let Some(listener) = ports.ssh_listener {
+        crate::git::ssh::serve(&git, tokio::net::TcpListener::from_std(listener)?)?;
     }
     let info = system::Info {
         engine: Arc::clone(&engine),
