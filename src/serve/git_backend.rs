@@ -1,7 +1,7 @@
 //! What git asks of the rest: who somebody is, what they may do, and the right to push.
 
 use crate::apps::{AppPath, Apps, Caller, SourceDeploy};
-use crate::git::{Access, Busy, Credential, CredentialId, Denied, GitBackend, GitFuture, Principal, Push, Repo, RepoPath};
+use crate::git::{Access, Busy, Credential, CredentialId, Denied, GitBackend, GitFuture, Principal, Push, PublicKeyInfo, Repo, RepoPath};
 use crate::kernel::clock::Clock;
 use crate::kernel::error::chain;
 use crate::operations::Operations;
@@ -104,6 +104,10 @@ fn unavailable(error: &(dyn std::error::Error + 'static)) -> Denied {
 impl GitBackend for Backend {
     fn authenticate(&self, credential: Credential) -> GitFuture<'_, Result<Principal, Denied>> {
         Box::pin(self.find(credential))
+    }
+
+    fn recognises<'a>(&'a self, key: &'a PublicKeyInfo) -> GitFuture<'a, bool> {
+        Box::pin(async { access::by_ssh_key(&self.store, &key.fingerprint).await.is_ok_and(|found| found.is_some()) })
     }
 
     fn authorize<'a>(
