@@ -4,14 +4,17 @@
 pub mod api;
 pub mod apps;
 pub mod builds;
+pub mod cli;
 pub mod engine;
 pub mod git;
 pub mod ingress;
 pub mod kernel;
 pub mod operations;
+pub mod pipelines;
 pub mod portal;
 pub mod releases;
 pub mod scheduler;
+pub mod serve;
 pub mod stack;
 pub mod store;
 pub mod tenancy;

@@ -236,5 +236,6 @@ document.addEventListener("DOMContentLoaded", () => {
   find("[data-log]").forEach((root) => new Log(root));
   find("[data-must-equal]").forEach(gate);
   find(".toast").forEach((one) => fade(one));
+  document.querySelector(".tabs [aria-current]")?.scrollIntoView({ inline: "center", block: "nearest" });
   document.querySelector("[aria-invalid='true']")?.focus();
 });

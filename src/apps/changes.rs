@@ -59,14 +59,19 @@ impl Apps {
         new: NewOperation,
     ) -> Result<Operation, AppError> {
         self.operations_handle().begin(tx, &who.tenant, new).await.map_err(|e| match e {
-            BeginError::Busy(active) => AppError::Busy(format!(
-                "`{}` is being changed: {}. Wait until it is done, or cancel it: wharf ops cancel {}",
-                environment.display_name(),
-                active.describe(self.now()),
-                active.id
-            )),
+            BeginError::Busy(active) => AppError::Busy(self.busy_sentence(&environment.display_name(), &active)),
             BeginError::Store(e) => e.into(),
         })
+    }
+
+    /// What somebody reads who comes second.
+    #[must_use]
+    pub fn busy_sentence(&self, app: &str, active: &Operation) -> String {
+        format!(
+            "`{app}` is being changed: {}. Wait until it is done, or cancel it: wharf ops cancel {}",
+            active.describe(self.now()),
+            active.id
+        )
     }
 
     async fn launch(&self, tx: Write, operation: Operation) -> Result<OperationView, AppError> {

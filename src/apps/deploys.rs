@@ -67,6 +67,16 @@ impl Apps {
         Ok(operation)
     }
 
+    /// Tells an operation that was begun for a push which commit it is about.
+    ///
+    /// # Errors
+    /// When the database cannot be written.
+    pub async fn amend_source(&self, mut operation: Operation, deploy: &SourceDeploy) -> Result<Operation, AppError> {
+        operation.input = source_input(deploy).to_json();
+        self.operations_handle().set_input(&operation.id, &operation.input).await?;
+        Ok(operation)
+    }
+
     /// Stores the source of an operation and lets it run; when that fails, the operation ends with the reason.
     ///
     /// # Errors

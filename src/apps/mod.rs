@@ -21,7 +21,7 @@ mod view;
 pub use accounts::{NewPerson, SetupOutcome};
 pub use error::AppError;
 pub use model::*;
-pub use streams::{LineStream, OperationEvent, RunEvent, RunInput, RunSession};
+pub use streams::{LineStream, RunEvent, RunInput, RunSession};
 
 use std::sync::{Arc, Mutex};
 
@@ -115,7 +115,9 @@ impl Apps {
         self.inner.live.engine.as_ref()
     }
 
-    fn operations_handle(&self) -> &Operations {
+    /// The operations, for rooms that follow them.
+    #[must_use]
+    pub fn operations_handle(&self) -> &Operations {
         &self.inner.live.operations
     }
 
@@ -144,7 +146,7 @@ impl Apps {
     }
 
     /// The environment a path names, or that there is none.
-    async fn environment(&self, tenant: &Tenant, app: &AppPath) -> Result<Environment, AppError> {
+    pub(crate) async fn environment(&self, tenant: &Tenant, app: &AppPath) -> Result<Environment, AppError> {
         project_rows::find(self.store(), tenant, &app.project, &app.environment).await?.ok_or_else(|| {
             let name = if app.environment.is_production() {
                 app.project.to_string()

@@ -131,10 +131,28 @@ impl Apps {
         })
     }
 
+    /// Where an app answers first.
+    ///
+    /// # Errors
+    /// When there is no such app.
+    pub async fn primary_url(&self, who: &Caller, app: &AppPath) -> Result<Option<String>, AppError> {
+        Ok(self.domains(who, app).await?.into_iter().next().map(|d| d.url))
+    }
+
+    /// Remembers which branch deploys, the first time one does.
+    ///
+    /// # Errors
+    /// When the database cannot be written.
+    pub async fn remember_branch(&self, who: &Caller, environment: &EnvironmentId, branch: &str) -> Result<(), AppError> {
+        let mut tx = self.store().write().await?;
+        projects::set_deploy_branch(&mut tx, &who.tenant, environment, branch).await?;
+        tx.commit().await.map_err(StoreError::from)?;
+        Ok(())
+    }
+
     /// The operation that is changing the app now.
     pub(super) async fn active(&self, who: &Caller, environment: &Environment) -> Result<Option<OperationView>, AppError> {
-        let newest = self.operations_handle().list(&who.tenant, &environment.id, None, 20).await?;
-        Ok(newest.iter().find(|o| o.exclusive && !o.state.is_final()).map(view::operation))
+        Ok(self.operations_handle().active(&who.tenant, &environment.id).await?.as_ref().map(view::operation))
     }
 
     fn domain_view(&self, domain: &Domain) -> DomainView {

@@ -10,7 +10,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::sync::mpsc;
 
 use super::view;
-use super::{AppError, AppPath, Apps, Caller, LogFilter, LogLine, OperationLine, OperationView, RunRequest};
+use super::{AppError, AppPath, Apps, Caller, LogFilter, LogLine, OperationLine, RunRequest};
 use crate::engine::{Attached, LogChunk, LogQuery, OutputStream};
 use crate::kernel::clock::Timestamp;
 use crate::kernel::error::chain;
@@ -33,14 +33,6 @@ const MOST_WORDS: usize = 256;
 const MOST_COMMAND_BYTES: usize = 64 * 1024;
 /// Seconds a one-off command may run.
 const RUN_DEADLINE_SECONDS: i64 = 24 * 3600;
-
-/// What a follower of an operation sees.
-#[derive(Debug, Clone, PartialEq)]
-pub enum OperationEvent {
-    Line(OperationLine),
-    /// It has ended; the last event.
-    End(OperationView),
-}
 
 /// A one-off command that runs.
 pub struct RunSession {
@@ -70,7 +62,7 @@ pub enum RunInput {
 }
 
 impl Apps {
-    /// The lines of an operation after `after`, then new ones as they come, then its end.
+    /// The lines of an operation after `after`, then new ones as they come, until it ends.
     ///
     /// # Errors
     /// When this app has no such operation.
@@ -80,13 +72,15 @@ impl Apps {
         app: &AppPath,
         id: &OperationId,
         after: i64,
-    ) -> Result<LineStream<OperationEvent>, AppError> {
+    ) -> Result<LineStream<OperationLine>, AppError> {
         self.own_operation(who, app, id).await?;
         let items = self.operations_handle().follow(&who.tenant, id, after);
-        Ok(Box::pin(items.map(|item| match item {
-            Ok(FollowItem::Line(line)) => Ok(OperationEvent::Line(view::line(&line))),
-            Ok(FollowItem::End(operation)) => Ok(OperationEvent::End(view::operation(&operation))),
-            Err(error) => Err(error.into()),
+        Ok(Box::pin(items.filter_map(|item| {
+            std::future::ready(match item {
+                Ok(FollowItem::Line(line)) => Some(Ok(view::line(&line))),
+                Ok(FollowItem::End(_)) => None,
+                Err(error) => Some(Err(error.into())),
+            })
         })))
     }
 

@@ -81,6 +81,25 @@ pub enum ContainerState {
     Exited { code: i64, oom_killed: bool, finished_at: Timestamp },
 }
 
+impl ContainerState {
+    /// Why it ended, in plain words; `None` while it has not.
+    #[must_use]
+    pub fn exit_reason(&self) -> Option<String> {
+        let Self::Exited { code, oom_killed, .. } = self else { return None };
+        Some(match (code, oom_killed) {
+            (_, true) => "it used more memory than its limit allows and was killed (exit code 137)".to_owned(),
+            (0, _) => "it ended by itself without an error (exit code 0)".to_owned(),
+            (126, _) => "its command cannot be executed: the file is not a program, or not executable (exit code 126)"
+                .to_owned(),
+            (127, _) => "its command was not found in the image (exit code 127)".to_owned(),
+            (137, _) => "it was killed (exit code 137)".to_owned(),
+            (139, _) => "it crashed with a memory access error (exit code 139)".to_owned(),
+            (143, _) => "it was told to stop (exit code 143)".to_owned(),
+            (code, _) => format!("it ended with exit code {code}"),
+        })
+    }
+}
+
 /// One container of Wharf's, as seen.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Observed {

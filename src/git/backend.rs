@@ -141,6 +141,10 @@ pub trait GitBackend: Send + Sync + 'static {
     /// [`Denied::Unauthenticated`] or [`Denied::Unavailable`].
     fn authenticate(&self, credential: Credential) -> GitFuture<'_, Result<Principal, Denied>>;
 
+    /// Does this key belong to somebody? Asked for keys an SSH client merely offers, before it has proven to hold
+    /// them: it must change nothing, and nobody is let in by it.
+    fn recognises<'a>(&'a self, key: &'a PublicKeyInfo) -> GitFuture<'a, bool>;
+
     /// May this person do that there?
     ///
     /// # Errors
@@ -163,9 +167,6 @@ pub trait GitBackend: Send + Sync + 'static {
     ///
     /// # Errors
     /// The sentence that says what is running.
-    fn begin_push<'a>(
-        &'a self,
-        repo: &'a Repo,
-        principal: &'a Principal,
-    ) -> GitFuture<'a, Result<Box<dyn Push>, Busy>>;
+    fn begin_push<'a>(&'a self, repo: &'a Repo, principal: &'a Principal)
+    -> GitFuture<'a, Result<Box<dyn Push>, Busy>>;
 }

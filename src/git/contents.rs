@@ -59,7 +59,8 @@ fn parse_entry(raw: &[u8]) -> Option<Entry> {
 pub(super) async fn inspect(view: &View, commit: &str) -> Result<Findings, ReadError> {
     let mut findings = Findings::default();
     let (mut attributes, mut candidates) = (BTreeMap::new(), BTreeMap::new());
-    let mut child = view.tree(commit).to_tokio().stdin(std::process::Stdio::null()).stderr(std::process::Stdio::null()).spawn()?;
+    let mut child =
+        view.tree(commit).to_tokio().stdin(std::process::Stdio::null()).stderr(std::process::Stdio::null()).spawn()?;
     let stdout = child.stdout.take().ok_or_else(|| std::io::Error::other("no output"))?;
     let mut lines = BufReader::new(stdout);
     let mut raw = Vec::new();

@@ -34,8 +34,9 @@ pub fn main() -> ExitCode {
 fn run() -> io::Result<bool> {
     let request = request(&mut io::stdin().lock(), |name| std::env::var(name).ok())?;
     let socket = variable(SOCKET_VARIABLE)?;
-    let mut stream = UnixStream::connect(socket)
-        .map_err(|e| io::Error::new(e.kind(), format!("the server does not answer ({e}); it may be restarting, push again")))?;
+    let mut stream = UnixStream::connect(socket).map_err(|e| {
+        io::Error::new(e.kind(), format!("the server does not answer ({e}); it may be restarting, push again"))
+    })?;
     serde_json::to_writer(&mut stream, &request)?;
     stream.write_all(b"\n")?;
     let mut out = io::stdout().lock();
@@ -63,8 +64,7 @@ fn request(input: &mut impl Read, variable_of: impl Fn(&str) -> Option<String>) 
     input.read_to_string(&mut text)?;
     let updates = text.lines().map(update).collect::<io::Result<Vec<_>>>()?;
     let count = variable_of("GIT_PUSH_OPTION_COUNT").and_then(|n| n.parse().ok()).unwrap_or(0_usize);
-    let options =
-        (0..count.min(MAX_OPTIONS)).filter_map(|n| variable_of(&format!("GIT_PUSH_OPTION_{n}"))).collect();
+    let options = (0..count.min(MAX_OPTIONS)).filter_map(|n| variable_of(&format!("GIT_PUSH_OPTION_{n}"))).collect();
     let quarantine = variable_of("GIT_QUARANTINE_PATH")
         .and_then(|path| Path::new(&path).file_name().map(|name| name.to_string_lossy().into_owned()));
     let token = variable_of(TOKEN_VARIABLE).unwrap_or_default();

@@ -198,11 +198,7 @@ async fn advertise(
     Ok(answer)
 }
 
-async fn fetch(
-    State(git): State<Git>,
-    Path(segments): Path<Segments>,
-    request: Request,
-) -> Result<Response, Refusal> {
+async fn fetch(State(git): State<Git>, Path(segments): Path<Segments>, request: Request) -> Result<Response, Refusal> {
     let (_, repo) = admit(&git, request.headers(), &segments, Access::Read).await?;
     expect_type(&request, Service::UploadPack)?;
     let directory = git.directory(&repo).await?;
@@ -218,11 +214,7 @@ async fn fetch(
     Ok(answer("application/x-git-upload-pack-result", body))
 }
 
-async fn push(
-    State(git): State<Git>,
-    Path(segments): Path<Segments>,
-    request: Request,
-) -> Result<Response, Refusal> {
+async fn push(State(git): State<Git>, Path(segments): Path<Segments>, request: Request) -> Result<Response, Refusal> {
     let (principal, repo) = admit(&git, request.headers(), &segments, Access::Push).await?;
     expect_type(&request, Service::ReceivePack)?;
     let (output, body) = mpsc::channel(CHUNKS_IN_FLIGHT);
@@ -265,7 +257,9 @@ fn input(request: Request) -> Result<Input, Refusal> {
     let gzip = match request.headers().get(header::CONTENT_ENCODING).map(HeaderValue::as_bytes) {
         None | Some(b"identity") => false,
         Some(b"gzip" | b"x-gzip") => true,
-        Some(_) => return Err(Denied::Forbidden("the request's encoding is not known; use gzip or none".to_owned()).into()),
+        Some(_) => {
+            return Err(Denied::Forbidden("the request's encoding is not known; use gzip or none".to_owned()).into());
+        }
     };
     let chunks = body::Body::into_data_stream(request.into_body()).map_err(std::io::Error::other);
     Ok(if gzip {

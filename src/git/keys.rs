@@ -45,7 +45,9 @@ pub enum KeyError {
     #[error("{0} keys are not accepted; make a new one: ssh-keygen -t ed25519")]
     Algorithm(String),
     /// RSA with too few or too many bits.
-    #[error("this RSA key has {0} bits; at least 2048 and at most 16384 are needed. Make a new one: ssh-keygen -t ed25519")]
+    #[error(
+        "this RSA key has {0} bits; at least 2048 and at most 16384 are needed. Make a new one: ssh-keygen -t ed25519"
+    )]
     RsaSize(u32),
 }
 
@@ -85,7 +87,9 @@ pub(super) fn describe(key: &PublicKey) -> Result<PublicKeyInfo, KeyError> {
         Algorithm::Dsa => return Err(KeyError::Algorithm("DSA".to_owned())),
         other => return Err(KeyError::Algorithm(other.to_string())),
     }
-    let comment: String = String::from_utf8_lossy(key.comment().as_bytes()).chars().filter(|c| !c.is_control()).collect();
+    let comment: String =
+        String::from_utf8_lossy(key.comment().as_bytes()).chars().filter(|c| !c.is_control()).collect();
+    let comment = comment.trim();
     // The comment is left out here and added after cleaning, so that the line is always one line.
     let mut bare = key.clone();
     bare.set_comment("");
@@ -94,7 +98,7 @@ pub(super) fn describe(key: &PublicKey) -> Result<PublicKeyInfo, KeyError> {
         fingerprint: key.fingerprint(HashAlg::Sha256).to_string(),
         algorithm: key.algorithm().to_string(),
         line: format!("{} {comment}", line.trim()).trim().to_owned(),
-        comment: comment.trim().to_owned(),
+        comment: comment.to_owned(),
     })
 }
 

@@ -99,9 +99,7 @@ fn wrong_branch(branch: &str, update: &RefUpdate, deploy: &DeployBranch) -> Verd
         return Verdict::Store(vec![format!("Branch `{branch}` deleted; nothing was deployed.")]);
     }
     match deploy {
-        DeployBranch::Settled(name) => {
-            refuse([format!("Wharf deploys `{name}`; run: git push wharf {branch}:{name}")])
-        }
+        DeployBranch::Settled(name) => refuse([format!("Wharf deploys `{name}`; run: git push wharf {branch}:{name}")]),
         DeployBranch::Open => refuse([
             format!("Wharf deploys `main` (or `master`), and `{branch}` is neither."),
             format!("Wharf deploys `main`; run: git push wharf {branch}:main"),

@@ -128,17 +128,13 @@ impl Git {
     ///
     /// # Errors
     /// Each says what is missing and where.
-    pub async fn start(
-        settings: Settings,
-        backend: Arc<dyn GitBackend>,
-        random: Random,
-    ) -> Result<Self, StartError> {
+    pub async fn start(settings: Settings, backend: Arc<dyn GitBackend>, random: Random) -> Result<Self, StartError> {
         commands::version().run().await.map_err(StartError::NoGit)?;
         let repositories = Repositories::open(&settings.data, &settings.executable)
             .map_err(|e| StartError::Repositories(chain(&e)))?;
         let socket = settings.run.join("git-hook.sock");
-        let listener = hook_server::bind(&socket)
-            .map_err(|source| StartError::Socket { path: socket.clone(), source })?;
+        let listener =
+            hook_server::bind(&socket).map_err(|source| StartError::Socket { path: socket.clone(), source })?;
         let git = Self(Arc::new(Inner {
             backend,
             repositories,
@@ -206,6 +202,10 @@ impl Git {
 
     pub(super) fn data(&self) -> &Path {
         &self.0.settings.data
+    }
+
+    pub(super) fn random(&self) -> &Random {
+        &self.0.random
     }
 
     pub(super) fn stopping(&self) -> CancellationToken {
@@ -346,7 +346,9 @@ async fn say_why_it_ended(end: Option<&End>, output: &mpsc::Sender<Chunk>, deadl
     let sentence = match end {
         Some(End::Exited(status, _)) if status.success() => return,
         Some(End::ClientGone) => return drop(output.send(Err(io::Error::other("the client fell silent"))).await),
-        Some(End::Deadline) => format!("The push took longer than {} minutes and was stopped.", deadline.as_secs() / 60),
+        Some(End::Deadline) => {
+            format!("The push took longer than {} minutes and was stopped.", deadline.as_secs() / 60)
+        }
         Some(End::ServerStops) => "Wharf is being restarted; push again in a moment.".to_owned(),
         Some(End::Exited(..)) | None => "git failed on the server; its log says why. Push again.".to_owned(),
     };
@@ -375,10 +377,9 @@ fn report(end: io::Result<End>) -> Option<End> {
     }
 }
 
-
 /// A client's wish for a protocol version, if it has the form `key=value:key` with harmless characters.
 pub(super) fn checked_protocol(value: &str) -> Option<String> {
-    let harmless = value.len() <= 64
-        && value.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'=' | b':' | b'.' | b'-'));
+    let harmless =
+        value.len() <= 64 && value.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'=' | b':' | b'.' | b'-'));
     harmless.then(|| value.to_owned())
 }

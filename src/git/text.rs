@@ -27,9 +27,7 @@ fn clean(line: &str) -> String {
 /// Skips the rest of an escape sequence: `[ … letter`, `] … BEL or ESC \`, or a single character.
 fn skip_escape(chars: &mut std::iter::Peekable<std::str::Chars<'_>>) {
     match chars.next() {
-        Some('[') => {
-            while chars.next().is_some_and(|c| !('@'..='~').contains(&c)) {}
-        }
+        Some('[') => while chars.next().is_some_and(|c| !('@'..='~').contains(&c)) {},
         Some(']') => {
             while let Some(c) = chars.next() {
                 if c == '\u{7}' || (c == '\u{1b}' && chars.next_if_eq(&'\\').is_some()) {

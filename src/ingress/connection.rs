@@ -117,17 +117,17 @@ impl Connection {
                 }
             }
             seen = unread.len().saturating_sub(3);
-            if self.input.is_empty() {
-                if !self.wait_for_bytes().await {
-                    return Next::End;
-                }
-            } else if deadline == NEVER {
+            if self.input.is_empty() && !self.wait_for_bytes().await {
+                return Next::End;
+            }
+            if deadline == NEVER {
                 let limit = self.core.table().snapshot.settings.head_timeout_ms;
                 deadline = self.slot.after(Duration::from_millis(limit));
             }
             match self.slot.until(deadline, self.input.fill(&mut self.socket)).await {
                 Ok(Ok(0) | Err(_)) => return Next::End,
                 Ok(Ok(_)) => {}
+                Err(_) if self.input.is_empty() => return Next::End,
                 Err(_) => return Next::Refuse(Problem::head_timeout()),
             }
         }

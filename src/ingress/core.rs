@@ -15,6 +15,17 @@ use super::pool::Pool;
 use super::shared::Shared;
 use super::table::Table;
 
+/// The table as one thread holds it: a request counts its reference without an atomic operation.
+#[derive(Debug)]
+pub(crate) struct TableRef(Arc<Table>);
+
+impl std::ops::Deref for TableRef {
+    type Target = Table;
+    fn deref(&self) -> &Table {
+        &self.0
+    }
+}
+
 /// What a worker can be told.
 #[derive(Debug)]
 pub(crate) enum Order {
@@ -36,7 +47,7 @@ pub(crate) struct Core {
     pub spares: Spares,
     pub random: Random,
     pub log: LogBuffer,
-    table: RefCell<Rc<Arc<Table>>>,
+    table: RefCell<Rc<TableRef>>,
     /// Time of the clock when draining began.
     drain_since: Cell<Option<u64>>,
     ticks: Cell<u64>,
@@ -51,7 +62,7 @@ impl Core {
             spares: Spares::default(),
             random: Random::seeded(),
             log: LogBuffer::new(Arc::clone(&shared.log)),
-            table: RefCell::new(Rc::new(table)),
+            table: RefCell::new(Rc::new(TableRef(table))),
             drain_since: Cell::new(None),
             ticks: Cell::new(0),
             shared,
@@ -59,7 +70,7 @@ impl Core {
     }
 
     /// The table in use; a request keeps the one it began with.
-    pub(crate) fn table(&self) -> Rc<Arc<Table>> {
+    pub(crate) fn table(&self) -> Rc<TableRef> {
         Rc::clone(&self.table.borrow())
     }
 
@@ -69,7 +80,7 @@ impl Core {
     }
 
     /// Gives a connection back to the pool, unless its upstream left the table meanwhile.
-    pub(crate) fn recycle(&self, used: &Rc<Arc<Table>>, serial: u64, socket: super::socket::Socket) {
+    pub(crate) fn recycle(&self, used: &Rc<TableRef>, serial: u64, socket: super::socket::Socket) {
         let current = Rc::ptr_eq(&self.table.borrow(), used);
         if current && self.drain_since.get().is_none() {
             self.pool.put(serial, socket, self.clock.now_ms());
@@ -86,7 +97,7 @@ impl Core {
             match order {
                 Order::Table(table, done) => {
                     self.pool.keep_only(&table);
-                    self.table.replace(Rc::new(table));
+                    self.table.replace(Rc::new(TableRef(table)));
                     let _ = done.send(());
                 }
                 Order::Drain(done) => {

@@ -2,14 +2,13 @@
 
 use std::net::SocketAddr;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::Instant;
 
-use super::core::Random;
+use super::core::{Random, TableRef};
 use super::h1::header::Kind;
 use super::h1::request::RequestHead;
 use super::stats::UpstreamState;
-use super::table::{RouteEntry, Table};
+use super::table::RouteEntry;
 
 /// Longest request id taken from a client.
 const MAX_REQUEST_ID: usize = 64;
@@ -32,7 +31,7 @@ pub(crate) struct Transaction {
     /// The bytes of the request head; all spans of `head` point into it.
     pub bytes: Vec<u8>,
     pub head: RequestHead,
-    pub table: Rc<Arc<Table>>,
+    pub table: Rc<TableRef>,
     /// Index of the route in the table, once found.
     pub route: Option<usize>,
     /// Index of the last upstream tried.
@@ -64,7 +63,7 @@ pub(crate) struct Trace {
 }
 
 impl Transaction {
-    pub(crate) fn new(bytes: Vec<u8>, head: RequestHead, table: Rc<Arc<Table>>, random: &Random) -> Self {
+    pub(crate) fn new(bytes: Vec<u8>, head: RequestHead, table: Rc<TableRef>, random: &Random) -> Self {
         let trace = Trace::of(head.find(&bytes, Kind::TraceParent), random);
         let request_id = head.find(&bytes, Kind::RequestId).filter(|id| is_sane_id(id)).unwrap_or(&trace.parent[3..35]);
         Self {

@@ -126,6 +126,28 @@ impl Command {
         command
     }
 
+    /// Starts it as a process of its own that outlives this one: no input, output appended to a file, a process group
+    /// of its own. Gives its process id.
+    ///
+    /// # Errors
+    /// When the log cannot be opened or the program cannot be started.
+    pub fn spawn_detached(&self, log: &Path) -> Result<u32, ProcessError> {
+        let program = self.program.to_string_lossy().into_owned();
+        let start = |source| ProcessError::Start { program: program.clone(), source };
+        let out = std::fs::OpenOptions::new().create(true).append(true).open(log).map_err(start)?;
+        let err = out.try_clone().map_err(start)?;
+        let child = self
+            .to_tokio()
+            .stdin(Stdio::null())
+            .stdout(out)
+            .stderr(err)
+            .process_group(0)
+            .kill_on_drop(false)
+            .spawn()
+            .map_err(start)?;
+        Ok(child.id().unwrap_or_default())
+    }
+
     /// Runs it to its end without input and gives back what it printed.
     ///
     /// # Errors

@@ -137,6 +137,24 @@ impl Operations {
         store::set_phase(tx, id, phase).await
     }
 
+    /// Replaces what its driver needs, when that became known only after it began.
+    ///
+    /// # Errors
+    /// When the database cannot be written.
+    pub async fn set_input(&self, id: &OperationId, input: &str) -> Result<(), StoreError> {
+        let mut tx = self.inner.store.write().await?;
+        store::set_input(&mut tx, id, input).await?;
+        Ok(tx.commit().await?)
+    }
+
+    /// The operation that is changing an environment now.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn active(&self, tenant: &Tenant, environment: &EnvironmentId) -> Result<Option<Operation>, StoreError> {
+        store::active_now(&self.inner.store, tenant, environment).await
+    }
+
     /// Takes back an operation that turned out to change nothing, such as a push of tags.
     ///
     /// # Errors

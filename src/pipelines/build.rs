@@ -15,7 +15,10 @@ use super::recovery::phase;
 use super::{Deployer, stack};
 use crate::builds::{self, BuildPlan, Note, SourceTree, archive};
 use crate::engine::{BuildEvent, BuildRequest, EngineError, Owner};
+use crate::kernel::clock::Timestamp;
 use crate::kernel::error::chain;
+use crate::kernel::id::OperationId;
+use crate::kernel::name::TenantSlug;
 use crate::stack::{ImageRef, Stack};
 use crate::tenancy::model::Environment;
 
@@ -26,30 +29,41 @@ const CA_SECRET: &str = "wharf-ca";
 
 /// The builds that run or wait.
 #[derive(Default)]
-pub(super) struct Queue(Mutex<Vec<(String, String)>>);
+pub(super) struct Queue(Mutex<Vec<QueuedBuild>>);
+
+/// One build in the queue.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct QueuedBuild {
+    pub operation: OperationId,
+    pub tenant: TenantSlug,
+    /// `shop`, `shop/staging`
+    pub app: String,
+    pub since: Timestamp,
+}
 
 /// A place in the queue; leaving it is dropping it.
 struct Place<'a> {
     queue: &'a Queue,
-    operation: String,
+    operation: OperationId,
 }
 
 impl Queue {
-    pub(super) fn snapshot(&self) -> Vec<(String, String)> {
+    pub(super) fn snapshot(&self) -> Vec<QueuedBuild> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn enter(&self, app: String, operation: String) -> (Place<'_>, usize) {
+    fn enter(&self, build: QueuedBuild) -> (Place<'_>, usize) {
+        let operation = build.operation.clone();
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let ahead = all.len();
-        all.push((app, operation.clone()));
+        all.push(build);
         (Place { queue: self, operation }, ahead)
     }
 }
 
 impl Drop for Place<'_> {
     fn drop(&mut self) {
-        self.queue.0.lock().unwrap_or_else(PoisonError::into_inner).retain(|(_, o)| *o != self.operation);
+        self.queue.0.lock().unwrap_or_else(PoisonError::into_inner).retain(|b| b.operation != self.operation);
     }
 }
 
@@ -63,8 +77,12 @@ struct Prepared {
 impl Deployer {
     /// Waits for a build slot, builds, and gives the stack that follows from the plan.
     pub(super) async fn build(&self, job: &Progress<'_>, no_cache: bool) -> Result<Stack, Failure> {
-        let app = job.environment.display_name();
-        let (_place, ahead) = self.queue.enter(app, job.operation.id.to_string());
+        let (_place, ahead) = self.queue.enter(QueuedBuild {
+            operation: job.operation.id.clone(),
+            tenant: job.environment.tenant.clone(),
+            app: job.environment.display_name(),
+            since: self.parts.clock.now(),
+        });
         let slots = self.parts.builds.concurrent.max(1);
         if ahead >= slots {
             job.phase(phase::BUILD_QUEUE).await?;
@@ -85,7 +103,7 @@ impl Deployer {
     async fn prepare(&self, job: &Progress<'_>) -> Result<Prepared, Failure> {
         let source = self.source_path(&job.operation.id);
         let settings = self.build_settings(job.environment);
-        let limits = archive::Limits { bytes: self.parts.builds.source_bytes, ..archive::Limits::default() };
+        let limits = archive::Limits { total_bytes: self.parts.builds.source_bytes, ..archive::Limits::default() };
         let prepared = tokio::task::spawn_blocking(move || prepare_on_disk(&source, &settings, &limits))
             .await
             .map_err(|e| Failure::platform("the source could not be read", &e))??;
@@ -202,13 +220,14 @@ fn prepare_on_disk(source: &Path, settings: &builds::Settings, limits: &archive:
         return Err(Failure::Theirs(finding.to_string()));
     }
     let plan = builds::detect(&tree, settings).map_err(|e| Failure::Theirs(chain(&e)))?;
-    let (dockerfile, extra) = match &plan.dockerfile {
+    let (dockerfile, generated) = match &plan.dockerfile {
         Some(own) => (own.path.clone(), Vec::new()),
-        None => (GENERATED.to_owned(), vec![(GENERATED.to_owned(), builds::render(&plan).into_bytes())]),
+        None => (GENERATED.to_owned(), builds::render(&plan).into_bytes()),
     };
     let context = source.with_extension("context");
     let mut out = std::io::BufWriter::new(std::fs::File::create(&context).map_err(disk)?);
-    archive::pack(&dir, &extra, limits, &mut out).map_err(|e| Failure::Theirs(chain(&e)))?;
+    let extra: &[(&str, &[u8])] = if plan.dockerfile.is_some() { &[] } else { &[(GENERATED, &generated)] };
+    archive::pack(&dir, &mut out, limits, extra).map_err(|e| Failure::Theirs(chain(&e)))?;
     out.flush().map_err(disk)?;
     std::fs::remove_dir_all(&dir).map_err(disk)?;
     Ok(Prepared { plan, context, dockerfile })

@@ -16,7 +16,7 @@ pub mod settings;
 mod stack;
 
 pub use input::Input;
-pub use build::owner;
+pub use build::{QueuedBuild, owner};
 pub use settings::BuildSettings;
 
 use std::path::PathBuf;
@@ -100,10 +100,12 @@ impl Deployer {
         Ok(())
     }
 
-    /// The builds that run or wait, oldest first, as `app name, operation id`.
+    /// The builds that run now, and those that wait, oldest first.
     #[must_use]
-    pub fn build_queue(&self) -> Vec<(String, String)> {
-        self.queue.snapshot()
+    pub fn build_queue(&self) -> (Vec<QueuedBuild>, Vec<QueuedBuild>) {
+        let mut all = self.queue.snapshot();
+        let waiting = all.split_off(all.len().min(self.parts.builds.concurrent.max(1)));
+        (all, waiting)
     }
 
     /// Bytes of source one deploy may have, unpacked.

@@ -38,3 +38,6 @@ pub use runs::TaskFailure;
 
 #[cfg(test)]
 mod tests;
+
+mod handle_stub;
+pub use handle_stub::*;

@@ -1,7 +1,7 @@
 //! What git asks of the rest: who somebody is, what they may do, and the right to push.
 
 use crate::apps::{AppPath, Apps, Caller, SourceDeploy};
-use crate::git::{Access, Busy, Credential, CredentialId, Denied, GitBackend, GitFuture, Principal, Push, Repo, RepoPath};
+use crate::git::{Access, Busy, Credential, CredentialId, Denied, GitBackend, GitFuture, Principal, Push, PublicKeyInfo, Repo, RepoPath};
 use crate::kernel::clock::Clock;
 use crate::kernel::error::chain;
 use crate::operations::Operations;
@@ -9,7 +9,7 @@ use crate::pipelines::recovery::phase;
 use crate::store::Store;
 use crate::tenancy::access::{self, Credential as Shown, Denied as Refused, enter};
 use crate::tenancy::roles::Permission;
-use crate::tenancy::store::people;
+use crate::tenancy::store::members;
 
 use super::git_push::RunningPush;
 
@@ -47,8 +47,8 @@ impl Backend {
     /// The caller behind a principal, with the permission checked anew: a revoked credential stops at once.
     async fn caller(&self, principal: &Principal, path: &RepoPath, access: Access) -> Result<Caller, Denied> {
         let found = match &principal.credential {
-            CredentialId::Token(id) => people::by_token_id(&self.store, id, self.clock.now()).await,
-            CredentialId::SshKey(id) => people::by_ssh_key_id(&self.store, id).await,
+            CredentialId::Token(id) => access::by_token_id(&self.store, id, self.clock.now()).await,
+            CredentialId::SshKey(id) => access::by_ssh_key_id(&self.store, id).await,
         };
         let who = found.map_err(|e| unavailable(&e))?.ok_or(Denied::Unauthenticated)?;
         let permission = match access {
@@ -72,12 +72,23 @@ impl Backend {
         Ok(Repo { environment: environment.id, path: path.clone(), deploy_branch: environment.deploy_branch })
     }
 
+    /// A hint only: the right itself is taken in [`Self::take_right`].
+    async fn nothing_changes(&self, repo: &Repo) -> Result<(), Busy> {
+        let Ok(Some(tenant)) = members::platform_tenant(&self.store, &repo.path.tenant).await else { return Ok(()) };
+        let active = self.operations().active(&tenant, &repo.environment).await;
+        match active {
+            Ok(Some(active)) => Err(Busy(self.apps.busy_sentence(&repo.path.project.to_string(), &active))),
+            _ => Ok(()),
+        }
+    }
+
     async fn take_right(&self, repo: &Repo, principal: &Principal) -> Result<Box<dyn Push>, Busy> {
         let caller = self.caller(principal, &repo.path, Access::Push).await.map_err(|e| Busy(e.to_string()))?;
         let deploy = SourceDeploy { cause: "push".to_owned(), message: "git push".to_owned(), ..SourceDeploy::default() };
         let begun = self.apps.begin_source(&caller, &app(&repo.path), &deploy, phase::RECEIVE).await;
         let operation = begun.map_err(|e| Busy(chain(&e)))?;
-        Ok(Box::new(RunningPush::new(self.clone(), caller, app(&repo.path), operation)))
+        let url = self.apps.primary_url(&caller, &app(&repo.path)).await.ok().flatten();
+        Ok(Box::new(RunningPush::new(self.clone(), caller, operation, url)))
     }
 }
 
@@ -95,6 +106,10 @@ impl GitBackend for Backend {
         Box::pin(self.find(credential))
     }
 
+    fn recognises<'a>(&'a self, key: &'a PublicKeyInfo) -> GitFuture<'a, bool> {
+        Box::pin(async { access::by_ssh_key(&self.store, &key.fingerprint).await.is_ok_and(|found| found.is_some()) })
+    }
+
     fn authorize<'a>(
         &'a self,
         principal: &'a Principal,
@@ -105,7 +120,7 @@ impl GitBackend for Backend {
     }
 
     fn ready_for_push<'a>(&'a self, repo: &'a Repo) -> GitFuture<'a, Result<(), Busy>> {
-        Box::pin(async move { self.apps.nothing_changes(&repo.environment).await.map_err(|e| Busy(chain(&e))) })
+        Box::pin(self.nothing_changes(repo))
     }
 
     fn begin_push<'a>(&'a self, repo: &'a Repo, principal: &'a Principal) -> GitFuture<'a, Result<Box<dyn Push>, Busy>> {

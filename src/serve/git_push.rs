@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use futures_util::StreamExt;
 
 use super::git_backend::Backend;
-use crate::apps::{AppPath, Caller, SourceDeploy};
+use crate::apps::{Caller, SourceDeploy};
 use crate::git::{ArchiveStream, DeployEvent, DeployStream, GitFuture, Push, PushedCommit};
 use crate::kernel::error::chain;
 use crate::operations::{FollowItem, LineKind, Operation, State};
@@ -14,8 +14,9 @@ use crate::operations::{FollowItem, LineKind, Operation, State};
 pub(super) struct RunningPush {
     backend: Backend,
     caller: Caller,
-    app: AppPath,
     operation: Operation,
+    /// Where the app answers.
+    url: Option<String>,
     /// Whether a deploy was asked for: what only moved tags leaves no trace.
     deployed: AtomicBool,
 }
@@ -36,8 +37,8 @@ impl Drop for CancelOnDrop {
 }
 
 impl RunningPush {
-    pub(super) fn new(backend: Backend, caller: Caller, app: AppPath, operation: Operation) -> Self {
-        Self { backend, caller, app, operation, deployed: AtomicBool::new(false) }
+    pub(super) fn new(backend: Backend, caller: Caller, operation: Operation, url: Option<String>) -> Self {
+        Self { backend, caller, operation, url, deployed: AtomicBool::new(false) }
     }
 
     /// Stores the source, launches the operation, and turns its log into lines for the pusher.
@@ -70,6 +71,7 @@ impl RunningPush {
         let operations = self.backend.operations();
         let mut guard = CancelOnDrop { backend: self.backend.clone(), operation: Some(self.operation.id.clone()) };
         let mut last_error = None;
+        let url = self.url.clone();
         operations.follow(&self.caller.tenant, &self.operation.id, 0).filter_map(move |item| {
             let event = match item {
                 Ok(FollowItem::Line(line)) => Some(DeployEvent::Line(match line.kind {
@@ -83,7 +85,7 @@ impl RunningPush {
                 })),
                 Ok(FollowItem::End(ended)) => {
                     guard.operation = None;
-                    Some(self.end_event(&ended, last_error.as_deref()))
+                    Some(end_event(&ended, last_error.as_deref(), url.as_deref()))
                 }
                 Err(error) => Some(DeployEvent::Failed(vec![chain(&error)])),
             };
@@ -91,20 +93,20 @@ impl RunningPush {
         })
     }
 
-    fn end_event(&self, ended: &Operation, last_error: Option<&str>) -> DeployEvent {
-        let summary = ended.summary.clone().unwrap_or_default();
-        if ended.state == State::Succeeded {
-            let url = self.backend.apps.primary_url(&self.caller, &self.app);
-            return DeployEvent::Done(url.into_iter().map(|u| format!("       {u}")).collect());
-        }
-        // The reason stands in the log already; what is left to say is what it means.
-        let mut lines = Vec::new();
-        if last_error != Some(summary.as_str()) {
-            lines.push(summary);
-        }
-        lines.push("the push is rejected; what served before goes on".to_owned());
-        DeployEvent::Failed(lines)
+}
+
+fn end_event(ended: &Operation, last_error: Option<&str>, url: Option<&str>) -> DeployEvent {
+    let summary = ended.summary.clone().unwrap_or_default();
+    if ended.state == State::Succeeded {
+        return DeployEvent::Done(url.into_iter().map(|u| format!("       {u}")).collect());
     }
+    // The reason stands in the log already; what is left to say is what it means.
+    let mut lines = Vec::new();
+    if last_error != Some(summary.as_str()) {
+        lines.push(summary);
+    }
+    lines.push("the push is rejected; what served before goes on".to_owned());
+    DeployEvent::Failed(lines)
 }
 
 impl Push for RunningPush {

@@ -99,9 +99,15 @@ pub async fn run(options: ServeOptions) -> anyhow::Result<()> {
     let backend = Arc::new(git_backend::Backend::new(apps.clone(), store.clone(), clock.clone()));
     let git = Git::start(git_settings(&options)?, backend, random.clone()).await?;
     if let Some(listener) = ports.ssh_listener {
-        git.serve_ssh(listener)?;
+        crate::git::ssh::serve(&git, tokio::net::TcpListener::from_std(listener)?)?;
     }
-    let info = system::Info::new(Arc::clone(&engine), ingress.clone(), deployer.clone(), options.data.clone());
+    let info = system::Info {
+        engine: Arc::clone(&engine),
+        ingress: ingress.clone(),
+        scheduler: scheduler.clone(),
+        deployer: deployer.clone(),
+        data: options.data.clone(),
+    };
     let web = web::Web { apps: apps.clone(), store: store.clone(), clock: clock.clone(), random: random.clone(), git: git.clone(), info };
     let socket = options.run.join("api.sock");
     tasks.spawn(web::serve(web, web::listen(&socket)?, stop.clone()));

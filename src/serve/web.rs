@@ -69,7 +69,7 @@ pub(super) async fn serve(web: Web, listener: UnixListener, stop: CancellationTo
     let guard = Guard::new(store, clock.clone());
     let state = ApiState::new(apps.clone(), guard.clone(), clock.clone(), random, std::sync::Arc::new(info), UPLOAD_LIMIT);
     let router = api::router(state)
-        .merge(portal::router(portal::PortalState::new(apps, guard, clock)))
+        //PORTAL
         .into_router()
         .merge(git::http::router(git));
     let served = axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await;

@@ -152,6 +152,22 @@ pub async fn by_token(store: &Store, token: &str, now: Timestamp) -> Result<Opti
     people::by_token(store, &super::credentials::hash_token(token), now).await
 }
 
+/// The person behind an API token that was shown before, if it is still good.
+///
+/// # Errors
+/// When the database cannot be read.
+pub async fn by_token_id(store: &Store, id: &TokenId, now: Timestamp) -> Result<Option<Principal>, StoreError> {
+    people::by_token_id(store, id, now).await
+}
+
+/// The person behind an SSH key that was shown before, if it is still known.
+///
+/// # Errors
+/// When the database cannot be read.
+pub async fn by_ssh_key_id(store: &Store, id: &SshKeyId) -> Result<Option<Principal>, StoreError> {
+    people::by_ssh_key_id(store, id).await
+}
+
 /// The person behind a session cookie, if it is good.
 ///
 /// # Errors

@@ -9,7 +9,7 @@ use tokio::sync::{Notify, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
 use wharf::git::{
     Access, ArchiveStream, Busy, Credential, CredentialId, Denied, DeployEvent, DeployStream, GitBackend, GitFuture,
-    Principal, Push, PushedCommit, Repo, RepoPath,
+    Principal, PublicKeyInfo, Push, PushedCommit, Repo, RepoPath,
 };
 use wharf::kernel::clock::Timestamp;
 use wharf::kernel::id::{EnvironmentId, TokenId, UserId};
@@ -120,6 +120,10 @@ impl GitBackend for TestBackend {
         })
     }
 
+    fn recognises<'a>(&'a self, key: &'a PublicKeyInfo) -> GitFuture<'a, bool> {
+        Box::pin(async move { self.0.keys.lock().unwrap().contains_key(&key.fingerprint) })
+    }
+
     fn authorize<'a>(
         &'a self,
         principal: &'a Principal,
@@ -127,8 +131,7 @@ impl GitBackend for TestBackend {
         access: Access,
     ) -> GitFuture<'a, Result<Repo, Denied>> {
         Box::pin(async move {
-            let (_, tenant, most) =
-                PEOPLE.iter().find(|(name, ..)| *name == principal.name).ok_or(Denied::NotFound)?;
+            let (_, tenant, most) = PEOPLE.iter().find(|(name, ..)| *name == principal.name).ok_or(Denied::NotFound)?;
             let address = path.to_string();
             if path.tenant.as_str() != *tenant || !APPS.contains(&address.as_str()) {
                 return Err(Denied::NotFound);

@@ -44,7 +44,10 @@ async fn a_long_negotiation_comes_compressed() {
     shop.commit("b", "b").await;
     shop.push(&["main"]).await.ok();
     let mut fetch = back.command(&["fetch", "--quiet", "origin"]);
-    let done = crate::world::finish(std::mem::replace(fetch.env("GIT_TRACE_CURL", "1"), tokio::process::Command::new("true"))).await.ok();
+    let done =
+        crate::world::finish(std::mem::replace(fetch.env("GIT_TRACE_CURL", "1"), tokio::process::Command::new("true")))
+            .await
+            .ok();
     assert!(done.err.to_lowercase().contains("content-encoding: gzip"), "the client did not compress");
     assert_eq!(back.git(&["rev-parse", "origin/main"]).await.ok().out.trim(), shop.head().await);
 }
@@ -89,13 +92,15 @@ async fn every_listed_route_is_there_and_asks_who_is_calling() {
     let world = World::new().await;
     let client = client();
     for route in http::ROUTES {
-        let path = route.path.replace("{tenant}", "acme").replace("{project}", "shop").replace("{environment}", "staging");
+        let path =
+            route.path.replace("{tenant}", "acme").replace("{project}", "shop").replace("{environment}", "staging");
         let method = route.method.parse::<reqwest::Method>().unwrap();
         let url = format!("http://{}{path}", world.http);
         let status = client.request(method.clone(), &url).send().await.unwrap().status();
         assert_eq!(status, 401, "{method} {path}");
         let as_viewer = client.request(method, &url).basic_auth("", Some("vic-token"));
-        let status = as_viewer.header("content-type", "application/x-git-receive-pack-request").send().await.unwrap().status();
+        let status =
+            as_viewer.header("content-type", "application/x-git-receive-pack-request").send().await.unwrap().status();
         if route.access == Access::Push {
             assert_eq!(status, 403, "{path}");
         }

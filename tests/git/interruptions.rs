@@ -8,7 +8,7 @@ use crate::backend::Script;
 use crate::world::{World, eventually, noise, processes_in};
 
 /// Kills a client with its helpers, as a closed terminal does.
-fn kill(client: &tokio::process::Child) {
+pub(crate) fn kill(client: &tokio::process::Child) {
     let id = i32::try_from(client.id().expect("it runs")).expect("a pid");
     let group = rustix::process::Pid::from_raw(id).expect("a pid");
     rustix::process::kill_process_group(group, rustix::process::Signal::KILL).expect("it is killed");
@@ -29,7 +29,10 @@ async fn a_client_killed_during_the_deploy_cancels_it_and_frees_the_app() {
     eventually("git has gone", || processes_in(&bare) == 0).await;
     assert_eq!(world.server_ref("refs/heads/main").await, None);
     eventually("nothing is left in quarantine", || {
-        !std::fs::read_dir(bare.join("objects")).unwrap().flatten().any(|e| e.file_name().to_string_lossy().contains("incoming"))
+        !std::fs::read_dir(bare.join("objects"))
+            .unwrap()
+            .flatten()
+            .any(|e| e.file_name().to_string_lossy().contains("incoming"))
     })
     .await;
     world.backend.script(Script::Succeed);

@@ -6,4 +6,5 @@ mod fetching;
 mod interruptions;
 mod pushing;
 mod refusals;
+mod ssh;
 mod world;

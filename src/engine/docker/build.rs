@@ -6,6 +6,7 @@
 mod limits;
 
 use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures_util::StreamExt;
@@ -22,6 +23,9 @@ use crate::kernel::error::chain;
 /// Events that may wait for a slow reader before the builder has to wait too.
 const EVENTS_WAITING: usize = 256;
 
+/// Counts the sessions of this process: a repeated build of one operation must not meet the session it had before.
+static SESSIONS: AtomicU64 = AtomicU64::new(0);
+
 type Events = mpsc::Sender<Result<BuildEvent, EngineError>>;
 
 impl DockerEngine {
@@ -31,7 +35,7 @@ impl DockerEngine {
         let builder = Self {
             socket: self.socket.clone(),
             installation: self.installation.clone(),
-            client: self.client.clone(),
+            client: self.client.load_full().into(),
             restarts: Default::default(),
             network_turn: Default::default(),
         };
@@ -60,8 +64,8 @@ impl DockerEngine {
     }
 
     async fn build(&self, request: BuildRequest, events: &Events) -> Result<(), EngineError> {
-        // One session per operation; the operation's id is unique.
-        let session_id = format!("wharf-{}-{}", self.installation.as_str(), request.operation);
+        let number = SESSIONS.fetch_add(1, Ordering::Relaxed);
+        let session_id = format!("wharf-{}-{}-{number}", self.installation.as_str(), request.operation);
         let session = self.open_session(&session_id, request.secrets.clone()).await?;
         let limits = limits::enforce(request.cpu_millis, request.memory_mib);
         let work = self.run(request, &session_id, events);

@@ -23,6 +23,7 @@ impl DockerEngine {
         let options = ListContainersOptionsBuilder::new().all(true).filters(&self.own_filter()).build();
         let list = client.list_containers(Some(options)).await.map_err(|e| errors::engine(&e, "the containers"))?;
         let ids = list.into_iter().filter_map(|c| c.id);
+        let client = &client;
         let mut looks = futures_util::stream::iter(ids)
             .map(|id| async move {
                 let result = client.inspect_container(&id, None).await;

@@ -5,7 +5,7 @@
 //! The client holds no connection: each call opens its own, so a restart of the daemon costs the calls that were
 //! under way ([`EngineError::Unreachable`]) and nothing after. The API version is agreed on at the first answer.
 //!
-//! - [`convert`], [`labels`], [`listening`], [`trace`]: pure translations, tested without Docker;
+//! - [`convert`], [`labels`], [`listening`], [`subnets`], [`trace`]: pure translations, tested without Docker;
 //! - [`raw`]: the few requests that bollard cannot make (build sessions with secrets, terminals, imports);
 //! - the other files: one group of calls each.
 
@@ -22,6 +22,7 @@ mod logs;
 mod networks;
 mod raw;
 mod session;
+mod subnets;
 mod trace;
 
 #[cfg(test)]
@@ -29,11 +30,11 @@ mod tests;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use arc_swap::ArcSwapOption;
 use bollard::Docker;
-use tokio::sync::OnceCell;
 
 use super::{
     Attached, BuildEvent, BuildRequest, Engine, EngineError, EngineFuture, EngineStream, ImageFacts, InstanceSpec,
@@ -50,7 +51,7 @@ pub struct DockerEngine {
     socket: PathBuf,
     installation: Installation,
     /// The client, once the API version is agreed on.
-    client: OnceCell<Docker>,
+    client: ArcSwapOption<Docker>,
     /// How often this process started a container again in place; Docker itself counts only its own restarts.
     restarts: Mutex<BTreeMap<String, u32>>,
     /// Docker before 25 allows two networks of one name; making them one at a time keeps names unique.
@@ -67,15 +68,28 @@ impl DockerEngine {
         Self {
             socket: socket.into(),
             installation,
-            client: OnceCell::new(),
+            client: ArcSwapOption::empty(),
             restarts: Mutex::new(BTreeMap::new()),
             network_turn: tokio::sync::Mutex::new(()),
         }
     }
 
     /// The client with the agreed API version.
-    async fn client(&self) -> Result<&Docker, EngineError> {
-        self.client.get_or_try_init(|| self.negotiate()).await
+    async fn client(&self) -> Result<Arc<Docker>, EngineError> {
+        if let Some(client) = self.client.load_full() {
+            return Ok(client);
+        }
+        let client = Arc::new(self.negotiate().await?);
+        self.client.store(Some(client.clone()));
+        Ok(client)
+    }
+
+    /// Agrees on the API version anew at the next call, when Docker says that ours is not served any more:
+    /// it was upgraded while we ran.
+    fn renegotiate_after(&self, error: &EngineError) {
+        if matches!(error, EngineError::Refused(words) if words.contains("client version")) {
+            self.client.store(None);
+        }
     }
 
     async fn negotiate(&self) -> Result<Docker, EngineError> {
@@ -87,7 +101,7 @@ impl DockerEngine {
 
     /// The same client with more time for calls that block on purpose.
     async fn patient_client(&self, extra_seconds: u64) -> Result<Docker, EngineError> {
-        let client = self.client().await?.clone();
+        let client = Docker::clone(&*self.client().await?);
         Ok(client.with_timeout(Duration::from_secs(CALL_SECONDS + extra_seconds)))
     }
 
@@ -108,7 +122,7 @@ impl Engine for DockerEngine {
         Box::pin(self.read_version())
     }
     fn observe(&self) -> EngineFuture<'_, Vec<Observed>> {
-        Box::pin(self.observe_containers())
+        Box::pin(async { self.observe_containers().await.inspect_err(|e| self.renegotiate_after(e)) })
     }
     fn ensure_network<'a>(&'a self, name: &'a str, owner: &'a Owner) -> EngineFuture<'a, ()> {
         Box::pin(self.make_network(name, owner))

@@ -1,9 +1,10 @@
 //! One bridge network per project: instances of one project reach each other, nobody else's.
 
-use bollard::models::NetworkCreateRequest;
+use bollard::models::{Ipam, IpamConfig, NetworkCreateRequest};
 use bollard::query_parameters::ListNetworksOptionsBuilder;
 use http::Method;
 
+use super::subnets::{self, Subnet};
 use super::{DockerEngine, errors, labels, raw};
 use crate::engine::{EngineError, Owner};
 
@@ -22,20 +23,41 @@ impl DockerEngine {
             labels: Some(labels::of_owner(&self.installation, owner)),
             ..Default::default()
         };
+        let result = self.post_network(&request).await;
+        match &result {
+            // Docker says this one with a 404.
+            Err(EngineError::Refused(m) | EngineError::NotFound(m)) if m.contains("address pool") => {}
+            _ => return result,
+        }
+        // Docker's own pools hold about thirty networks; after that we choose a range ourselves.
+        let subnet = self.free_subnet().await?;
+        let range = IpamConfig { subnet: Some(subnet), ..Default::default() };
+        let ipam = Ipam { config: Some(vec![range]), ..Default::default() };
+        self.post_network(&NetworkCreateRequest { ipam: Some(ipam), ..request }).await
+    }
+
+    async fn post_network(&self, request: &NetworkCreateRequest) -> Result<(), EngineError> {
         let mut body = serde_json::to_value(request).map_err(|e| EngineError::Refused(e.to_string()))?;
         // Without it, engines before 25 make a second network of the same name.
         body["CheckDuplicate"] = true.into();
         let call = self.call(Method::POST, "/networks/create", vec![]).await?;
-        match call.answer(raw::full(body.to_string().into())).await {
-            Ok(_) => Ok(()),
-            Err(EngineError::Refused(message)) if message.contains("address pool") => {
-                Err(EngineError::Refused(format!(
-                    "Docker has no address range left for another network; give it more with `default-address-pools` in \
-                 /etc/docker/daemon.json ({message})"
-                )))
-            }
-            Err(e) => Err(e),
-        }
+        call.answer(raw::full(body.to_string().into())).await.map(|_| ())
+    }
+
+    /// An address range that no Docker network and no route of this machine uses.
+    async fn free_subnet(&self) -> Result<String, EngineError> {
+        let list = self.client().await?.list_networks(None).await.map_err(|e| errors::engine(&e, "the networks"))?;
+        let ranges = list.into_iter().filter_map(|n| n.ipam?.config).flatten().filter_map(|c| c.subnet);
+        let mut taken: Vec<Subnet> = ranges.filter_map(|text| text.parse().ok()).collect();
+        let routes = tokio::fs::read_to_string("/proc/net/route").await.unwrap_or_default();
+        taken.extend(subnets::routes(&routes));
+        subnets::free(&taken).map(|subnet| subnet.to_string()).ok_or_else(|| {
+            EngineError::Refused(
+                "there is no address range left for another network; remove projects that are not needed, or give Docker \
+                 more with `default-address-pools` in /etc/docker/daemon.json"
+                    .to_owned(),
+            )
+        })
     }
 
     pub(super) async fn delete_network(&self, name: &str) -> Result<(), EngineError> {

@@ -12,10 +12,11 @@ use futures_util::FutureExt;
 
 use super::{DockerEngine, Installation, errors};
 use crate::engine::conformance::{self, Program, Subject};
-use crate::engine::{Engine, EngineError, EngineFuture, Owner};
+use crate::engine::{ContainerState, Engine, EngineError, EngineFuture, Owner};
 
 mod builds;
 mod confinement;
+mod outage;
 mod pure;
 
 /// The smallest image that every machine has or can make: a shell, sleep, and perl.
@@ -166,6 +167,20 @@ async fn a_foreign_container_of_our_name_is_refused() {
         let result = lab.engine.start(&spec).await;
         client.remove_container(&made.id, None).await.unwrap();
         assert!(matches!(result, Err(EngineError::Refused(_))), "{result:?}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_container_made_just_before_a_crash_is_taken_over() {
+    with_docker(|lab| async move {
+        let owner = conformance::owner();
+        lab.engine.ensure_network(&conformance::network_of(&owner), &owner).await.unwrap();
+        let spec = conformance::spec(&*lab, &owner, "web", Program::Forever);
+        let made = lab.engine.create_container(&spec, false).await.unwrap().expect("its name is free");
+        assert_eq!(lab.engine.observe().await.unwrap()[0].state, ContainerState::Created);
+        assert_eq!(lab.engine.start(&spec).await.unwrap(), made);
+        assert!(matches!(lab.engine.observe().await.unwrap()[0].state, ContainerState::Running { .. }));
     })
     .await;
 }

@@ -87,7 +87,7 @@ pub(crate) fn parse(bytes: &[u8], mut lines: Vec<Line>) -> Result<Option<Request
         Ok(httparse::Status::Partial) if bytes.len() >= MAX_HEAD => return Err(HeadError::TooLarge),
         Ok(httparse::Status::Partial) => return Ok(None),
         Err(httparse::Error::TooManyHeaders) => return Err(HeadError::TooLarge),
-        Err(httparse::Error::Version) => return Err(HeadError::Version),
+        Err(httparse::Error::Version) if is_other_version(bytes) => return Err(HeadError::Version),
         Err(_) => return Err(HeadError::Malformed("the request head is not valid HTTP")),
     };
     if len > MAX_HEAD {
@@ -109,6 +109,13 @@ pub(crate) fn parse(bytes: &[u8], mut lines: Vec<Line>) -> Result<Option<Request
     }
     let (target, authority) = split_target(head, method, target)?;
     decide(head, Span::of(head, method.as_bytes()), target, authority, version == 1, lines).map(Some)
+}
+
+/// Whether the request line is well formed but for its version.
+fn is_other_version(bytes: &[u8]) -> bool {
+    let line = bytes.split(|byte| *byte == b'\r').next().unwrap_or_default();
+    let mut parts = line.split(|byte| *byte == b' ');
+    parts.nth(2).is_some_and(|version| version.starts_with(b"HTTP/")) && parts.next().is_none()
 }
 
 /// Exactly one space between the parts and CRLF at the end, no white space tricks.

@@ -4,6 +4,7 @@ use askama::Template;
 use serde::Deserialize;
 
 use crate::apps::DomainView;
+use crate::kernel::name::HostName;
 use crate::portal::app_view::{AppView, Tab};
 use crate::portal::forms::Errors;
 use crate::portal::i18n::Language;
@@ -36,7 +37,8 @@ pub(crate) struct DomainsPage {
 impl DomainsPage {
     /// The DNS record to make, for the name that was typed if there is one.
     fn dns_record(&self) -> String {
-        let host = if self.form.host.is_empty() { "shop.example.com" } else { &self.form.host };
+        let typed = self.form.host.parse::<HostName>();
+        let host = typed.as_ref().map_or("shop.example.com", HostName::as_str);
         let target = self.domains.iter().find(|d| d.is_default).map_or(self.platform.as_str(), |d| d.host.as_str());
         format!("{host}.  CNAME  {target}.")
     }

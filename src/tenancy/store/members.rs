@@ -71,6 +71,15 @@ pub async fn of_user(store: &Store, user: &UserId) -> Result<Vec<Membership>, St
     .await?)
 }
 
+/// The tenant with this slug, for callers whose permission was checked already.
+///
+/// # Errors
+/// When the database cannot be read.
+pub async fn platform_tenant(store: &Store, slug: &TenantSlug) -> Result<Option<Tenant>, StoreError> {
+    let id = sqlx::query_scalar!(r#"SELECT id AS "id: TenantId" FROM tenants WHERE slug = ?"#, slug).fetch_optional(store.read()).await?;
+    Ok(id.map(Tenant::platform))
+}
+
 /// All members of a tenant, by e-mail address.
 ///
 /// # Errors

@@ -169,6 +169,37 @@ pub(in crate::tenancy) async fn by_token(
     Ok(Some(Principal::new(user, Credential::Token { id: row.token, scope: row.scope, tenant: row.tenant_id })))
 }
 
+pub(in crate::tenancy) async fn by_token_id(store: &Store, id: &TokenId, now: Timestamp) -> Result<Option<Principal>, StoreError> {
+    let row = sqlx::query!(
+        r#"SELECT u.id AS "id: UserId", u.email, u.name, u.is_operator AS "is_operator: bool",
+                  k.scope AS "scope: Scope", k.tenant_id AS "tenant_id: TenantId"
+           FROM api_tokens k JOIN users u ON u.id = k.user_id
+           WHERE k.id = ? AND (k.expires_at IS NULL OR k.expires_at > ?)"#,
+        id,
+        now
+    )
+    .fetch_optional(store.read())
+    .await?;
+    Ok(row.map(|r| {
+        let user = User { id: r.id, email: r.email, name: r.name, is_operator: r.is_operator };
+        Principal::new(user, Credential::Token { id: id.clone(), scope: r.scope, tenant: r.tenant_id })
+    }))
+}
+
+pub(in crate::tenancy) async fn by_ssh_key_id(store: &Store, id: &SshKeyId) -> Result<Option<Principal>, StoreError> {
+    let row = sqlx::query!(
+        r#"SELECT u.id AS "id: UserId", u.email, u.name, u.is_operator AS "is_operator: bool"
+           FROM ssh_keys k JOIN users u ON u.id = k.user_id WHERE k.id = ?"#,
+        id
+    )
+    .fetch_optional(store.read())
+    .await?;
+    Ok(row.map(|r| {
+        let user = User { id: r.id, email: r.email, name: r.name, is_operator: r.is_operator };
+        Principal::new(user, Credential::SshKey { id: id.clone() })
+    }))
+}
+
 pub(in crate::tenancy) async fn by_ssh_key(store: &Store, fingerprint: &str) -> Result<Option<Principal>, StoreError> {
     let row = sqlx::query!(
         r#"SELECT u.id AS "id: UserId", u.email, u.name, u.is_operator AS "is_operator: bool", k.id AS "key: SshKeyId"

@@ -181,7 +181,7 @@ async fn a_root_file_system_becomes_an_image() {
         assert_eq!(lab.engine.inspect_image(&tag).await.unwrap().id, id);
         let inspect = lab.engine.client().await.unwrap().inspect_image(&id).await.unwrap();
         assert_eq!(inspect.config.unwrap().entrypoint, Some(entrypoint));
-        assert_eq!(lab.engine.images().await.unwrap()[0].tags, [tag.clone()]);
+        assert_eq!(lab.engine.images().await.unwrap()[0].tags, std::slice::from_ref(&tag));
         lab.engine.remove_image(&id).await.unwrap();
         lab.engine.remove_image(&id).await.unwrap();
         assert!(matches!(lab.engine.inspect_image(&tag).await, Err(EngineError::NotFound(_))));
