@@ -128,7 +128,8 @@ async fn the_description_and_the_table_name_the_same_paths() {
         };
         assert_eq!(operation["x-wharf-permission"], permission, "{method} {}", entry.path);
         for name in entry.path.split('/').filter_map(|p| p.strip_prefix('{')?.strip_suffix('}')) {
-            let described = operation["parameters"].as_array().expect("parameters").iter().filter(|p| p["name"] == name);
+            let described =
+                operation["parameters"].as_array().expect("parameters").iter().filter(|p| p["name"] == name);
             assert_eq!(described.count(), 1, "{method} {} describes {name} once", entry.path);
         }
     }
@@ -148,7 +149,8 @@ async fn every_reference_of_the_description_leads_somewhere() {
     }
     let dir = tempfile::tempdir().expect("a folder");
     let world = World::new(dir.path()).await;
-    let document: Value = serde_json::from_str(&openapi::document(mounted(dir.path(), &world).entries())).expect("JSON");
+    let document: Value =
+        serde_json::from_str(&openapi::document(mounted(dir.path(), &world).entries())).expect("JSON");
     let mut found = Vec::new();
     references(&document, &mut found);
     assert!(found.len() > 100);
@@ -183,13 +185,16 @@ async fn a_new_installation_is_set_up_and_used() {
     let get = |path: &str, token: &str| request(Method::GET, path, Some(token), None);
 
     let person = json!({"email": "ann@example.com", "name": "Ann", "password": "correct horse battery"});
-    let made = send(&router, post("/api/v1/setup", None, json!({"token": "once", "person": person, "tenant": "acme"}))).await;
+    let made =
+        send(&router, post("/api/v1/setup", None, json!({"token": "once", "person": person, "tenant": "acme"}))).await;
     assert_eq!(made.status, StatusCode::CREATED, "{}", made.text);
-    let again = send(&router, post("/api/v1/setup", None, json!({"token": "once", "person": person, "tenant": "acme"}))).await;
+    let again =
+        send(&router, post("/api/v1/setup", None, json!({"token": "once", "person": person, "tenant": "acme"}))).await;
     assert_eq!(again.problem(), (422, "invalid".to_owned()));
 
     let login = json!({"email": "ann@example.com", "password": "correct horse battery"});
-    let token = send(&router, post("/api/v1/login", None, login)).await.json()["token"].as_str().expect("a token").to_owned();
+    let token =
+        send(&router, post("/api/v1/login", None, login)).await.json()["token"].as_str().expect("a token").to_owned();
     let account = send(&router, get("/api/v1/account", &token)).await.json();
     assert_eq!(account["user"]["operator"], true);
     assert_eq!(account["tenants"], json!([{"slug": "acme", "name": "acme", "role": "owner"}]));
@@ -221,9 +226,13 @@ async fn a_new_installation_is_set_up_and_used() {
     assert_eq!(emails, [Some("ann@example.com"), Some("bob@example.com")]);
 
     let id = ci["id"].as_str().expect("an id");
-    let revoked = send(&router, request(Method::DELETE, &format!("/api/v1/account/tokens/{id}"), Some(&token), None)).await;
+    let revoked =
+        send(&router, request(Method::DELETE, &format!("/api/v1/account/tokens/{id}"), Some(&token), None)).await;
     assert_eq!(revoked.status, StatusCode::NO_CONTENT);
-    assert_eq!(send(&router, get("/api/v1/account", ci["token"].as_str().expect("one"))).await.status, StatusCode::UNAUTHORIZED);
+    assert_eq!(
+        send(&router, get("/api/v1/account", ci["token"].as_str().expect("one"))).await.status,
+        StatusCode::UNAUTHORIZED
+    );
 }
 
 #[tokio::test]

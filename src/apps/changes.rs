@@ -102,7 +102,12 @@ impl Apps {
         Ok(versions.into_iter().find(|v| v.version == environment.config_version).map(|v| v.names).unwrap_or_default())
     }
 
-    async fn config_values(&self, who: &Caller, environment: &Environment, version: i64) -> Result<config::Values, AppError> {
+    async fn config_values(
+        &self,
+        who: &Caller,
+        environment: &Environment,
+        version: i64,
+    ) -> Result<config::Values, AppError> {
         let key = config::tenant_key(self.store(), &self.inner.vault, &who.tenant).await?;
         Ok(config::values(self.store(), &key, &who.tenant, &environment.id, version).await?)
     }
@@ -111,7 +116,12 @@ impl Apps {
     ///
     /// # Errors
     /// When a name or the size is not allowed, or something else is changing the app; then nothing is stored.
-    pub async fn change_config(&self, who: &Caller, app: &AppPath, change: ConfigChange) -> Result<ConfigOutcome, AppError> {
+    pub async fn change_config(
+        &self,
+        who: &Caller,
+        app: &AppPath,
+        change: ConfigChange,
+    ) -> Result<ConfigOutcome, AppError> {
         let environment = self.environment(&who.tenant, app).await?;
         let before = self.config_values(who, &environment, environment.config_version).await?;
         let after = apply(before.clone(), &change)?;
@@ -130,7 +140,8 @@ impl Apps {
             return Ok(ConfigOutcome { version, operation: None });
         };
         let message = describe(&change);
-        let operation = self.begin_revision(&mut tx, who, &environment, &serving, version, Kind::Config, &message).await?;
+        let operation =
+            self.begin_revision(&mut tx, who, &environment, &serving, version, Kind::Config, &message).await?;
         Ok(ConfigOutcome { version, operation: Some(self.launch(tx, operation).await?) })
     }
 
@@ -165,7 +176,12 @@ impl Apps {
     ///
     /// # Errors
     /// When a service does not exist or a number is too large, or something else is changing the app.
-    pub async fn scale(&self, who: &Caller, app: &AppPath, formation: BTreeMap<String, u32>) -> Result<OperationView, AppError> {
+    pub async fn scale(
+        &self,
+        who: &Caller,
+        app: &AppPath,
+        formation: BTreeMap<String, u32>,
+    ) -> Result<OperationView, AppError> {
         let environment = self.environment(&who.tenant, app).await?;
         let serving = self.serving(who, &environment).await?;
         let mut wanted = BTreeMap::new();
@@ -173,10 +189,16 @@ impl Apps {
             let service: ServiceName = name.parse().map_err(|e| AppError::invalid("formation", format!("{e}")))?;
             if !serving.revision.stack.services.contains_key(&service) {
                 let known: Vec<String> = serving.revision.stack.services.keys().map(ToString::to_string).collect();
-                return Err(AppError::invalid("formation", format!("there is no service `{name}`; this app has: {}", known.join(", "))));
+                return Err(AppError::invalid(
+                    "formation",
+                    format!("there is no service `{name}`; this app has: {}", known.join(", ")),
+                ));
             }
             if *replicas > MOST_INSTANCES {
-                return Err(AppError::invalid("formation", format!("`{name}={replicas}`: at most {MOST_INSTANCES} instances are allowed")));
+                return Err(AppError::invalid(
+                    "formation",
+                    format!("`{name}={replicas}`: at most {MOST_INSTANCES} instances are allowed"),
+                ));
             }
             wanted.insert(service, *replicas);
         }
@@ -196,7 +218,12 @@ impl Apps {
 
     /// What serves, or that nothing was deployed.
     pub(super) async fn serving(&self, who: &Caller, environment: &Environment) -> Result<Stored, AppError> {
-        let nothing = || AppError::Conflict(format!("nothing is deployed to `{}` yet; deploy something first", environment.display_name()));
+        let nothing = || {
+            AppError::Conflict(format!(
+                "nothing is deployed to `{}` yet; deploy something first",
+                environment.display_name()
+            ))
+        };
         let number = environment.serving_revision.ok_or_else(nothing)?;
         releases::get(self.store(), &who.tenant, &environment.id, number).await?.ok_or_else(nothing)
     }
@@ -212,7 +239,8 @@ impl Apps {
         let mut tx = self.store().write().await?;
         let attempt = releases::set_target(&mut tx, &who.tenant, &environment.id, revision, self.now()).await?;
         let input = Input::Attempt { revision, generation: attempt.generation, message: "restart".to_owned() };
-        let mut new = self.new_operation(who, &environment, Kind::Restart, phase::ROLLOUT, &input, CHANGE_DEADLINE_SECONDS);
+        let mut new =
+            self.new_operation(who, &environment, Kind::Restart, phase::ROLLOUT, &input, CHANGE_DEADLINE_SECONDS);
         new.revision = Some(revision);
         let operation = self.begin(&mut tx, who, &environment, new).await?;
         self.launch(tx, operation).await
@@ -266,10 +294,14 @@ impl Apps {
         let all = releases::list(self.store(), &who.tenant, &environment.id, MOST_REVISIONS).await?;
         let wanted = match to {
             Some(number) => all.iter().find(|s| s.revision.number == number).ok_or_else(|| {
-                AppError::NotFound(format!("there is no release v{number} any more; `wharf releases` lists those that are kept"))
+                AppError::NotFound(format!(
+                    "there is no release v{number} any more; `wharf releases` lists those that are kept"
+                ))
             })?,
             None => all.iter().find(|s| s.revision.number < serving && s.failed_reason.is_none()).ok_or_else(|| {
-                AppError::Conflict(format!("v{serving} is the oldest release that ever served; there is nothing to go back to"))
+                AppError::Conflict(format!(
+                    "v{serving} is the oldest release that ever served; there is nothing to go back to"
+                ))
             })?,
         };
         let number = wanted.revision.number;
@@ -281,7 +313,8 @@ impl Apps {
         }
         let mut tx = self.store().write().await?;
         let input = Input::Revision { number, message: format!("roll back to v{number}") };
-        let mut new = self.new_operation(who, &environment, Kind::Rollback, phase::BUILD, &input, CHANGE_DEADLINE_SECONDS);
+        let mut new =
+            self.new_operation(who, &environment, Kind::Rollback, phase::BUILD, &input, CHANGE_DEADLINE_SECONDS);
         new.revision = Some(number);
         let operation = self.begin(&mut tx, who, &environment, new).await?;
         config::make_current(&mut tx, &who.tenant, &environment.id, wanted.revision.config_version).await?;
@@ -300,7 +333,8 @@ impl Apps {
         limit: u32,
     ) -> Result<Vec<OperationView>, AppError> {
         let environment = self.environment(&who.tenant, app).await?;
-        let all = self.operations_handle().list(&who.tenant, &environment.id, before.as_ref(), limit.clamp(1, 100)).await?;
+        let all =
+            self.operations_handle().list(&who.tenant, &environment.id, before.as_ref(), limit.clamp(1, 100)).await?;
         Ok(all.iter().map(view::operation).collect())
     }
 
@@ -312,7 +346,12 @@ impl Apps {
         Ok(view::operation(&self.own_operation(who, app, id).await?))
     }
 
-    pub(super) async fn own_operation(&self, who: &Caller, app: &AppPath, id: &OperationId) -> Result<Operation, AppError> {
+    pub(super) async fn own_operation(
+        &self,
+        who: &Caller,
+        app: &AppPath,
+        id: &OperationId,
+    ) -> Result<Operation, AppError> {
         let environment = self.environment(&who.tenant, app).await?;
         let found = self.operations_handle().get(&who.tenant, id).await?.filter(|o| o.environment == environment.id);
         found.ok_or_else(|| AppError::NotFound(format!("`{}` has no operation {id}", environment.display_name())))
@@ -328,7 +367,9 @@ impl Apps {
             return Err(AppError::Conflict(format!("this operation has ended already: {}", operation.state.as_str())));
         }
         if !self.operations_handle().cancel(id) {
-            return Err(AppError::Conflict("this operation is being taken up after a restart; try again in a moment".to_owned()));
+            return Err(AppError::Conflict(
+                "this operation is being taken up after a restart; try again in a moment".to_owned(),
+            ));
         }
         Ok(view::operation(&self.operations_handle().wait(&who.tenant, id).await?))
     }
@@ -344,7 +385,10 @@ fn apply(mut values: config::Values, change: &ConfigChange) -> Result<config::Va
     for (name, value) in &change.set {
         let name: VariableName = name.parse().map_err(|e| AppError::invalid("set", format!("{e}")))?;
         if RESERVED_VARIABLES.contains(&name.as_str()) || name.as_str().starts_with("WHARF_") {
-            return Err(AppError::invalid("set", format!("`{}` is set by the platform and cannot be changed", name.as_str())));
+            return Err(AppError::invalid(
+                "set",
+                format!("`{}` is set by the platform and cannot be changed", name.as_str()),
+            ));
         }
         if value.contains('\0') {
             return Err(AppError::invalid("set", format!("the value of `{}` holds a NUL byte", name.as_str())));
@@ -355,7 +399,10 @@ fn apply(mut values: config::Values, change: &ConfigChange) -> Result<config::Va
     if values.len() > MOST_VARIABLES || bytes > MOST_CONFIG_BYTES {
         return Err(AppError::invalid(
             "set",
-            format!("that would be {} variables with {bytes} bytes; at most {MOST_VARIABLES} with {MOST_CONFIG_BYTES} bytes are allowed", values.len()),
+            format!(
+                "that would be {} variables with {bytes} bytes; at most {MOST_VARIABLES} with {MOST_CONFIG_BYTES} bytes are allowed",
+                values.len()
+            ),
         ));
     }
     Ok(values)

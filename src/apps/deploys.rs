@@ -20,7 +20,12 @@ impl Apps {
     ///
     /// # Errors
     /// When the name is not that of an image, or something else is changing the app.
-    pub async fn deploy_image(&self, who: &Caller, app: &AppPath, deploy: ImageDeploy) -> Result<OperationView, AppError> {
+    pub async fn deploy_image(
+        &self,
+        who: &Caller,
+        app: &AppPath,
+        deploy: ImageDeploy,
+    ) -> Result<OperationView, AppError> {
         let image = checked_image(&deploy.image)?;
         let environment = self.environment(&who.tenant, app).await?;
         let message = deploy.message.map_or_else(|| format!("deploy {image}"), |m| first_line(&m));
@@ -38,7 +43,13 @@ impl Apps {
     ///
     /// # Errors
     /// When the archive is broken or too large, or something else is changing the app.
-    pub async fn deploy_source<R>(&self, who: &Caller, app: &AppPath, deploy: SourceDeploy, archive: R) -> Result<OperationView, AppError>
+    pub async fn deploy_source<R>(
+        &self,
+        who: &Caller,
+        app: &AppPath,
+        deploy: SourceDeploy,
+        archive: R,
+    ) -> Result<OperationView, AppError>
     where
         R: AsyncRead + Send + Unpin,
     {
@@ -133,7 +144,11 @@ fn cut_off(error: std::io::Error) -> AppError {
     AppError::invalid("body", format!("the archive could not be read to its end ({error}); send it again"))
 }
 
-async fn copy_limited<R: AsyncRead + Unpin>(input: &mut R, file: &mut tokio::fs::File, limit: u64) -> Result<u64, AppError> {
+async fn copy_limited<R: AsyncRead + Unpin>(
+    input: &mut R,
+    file: &mut tokio::fs::File,
+    limit: u64,
+) -> Result<u64, AppError> {
     let mut buffer = vec![0; 64 * 1024];
     let mut total = 0_u64;
     loop {
@@ -144,7 +159,13 @@ async fn copy_limited<R: AsyncRead + Unpin>(input: &mut R, file: &mut tokio::fs:
         }
         total += n as u64;
         if total > limit {
-            return Err(AppError::invalid("body", format!("the source has more than {} MiB; leave out what is not needed with a .dockerignore file", limit / 1024 / 1024)));
+            return Err(AppError::invalid(
+                "body",
+                format!(
+                    "the source has more than {} MiB; leave out what is not needed with a .dockerignore file",
+                    limit / 1024 / 1024
+                ),
+            ));
         }
         file.write_all(&buffer[..n]).await.map_err(|e| AppError::internal("the source could not be stored", e))?;
     }
@@ -169,7 +190,10 @@ fn checked_image(name: &str) -> Result<String, AppError> {
     let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | '/' | ':' | '@');
     let starts_well = name.starts_with(|c: char| c.is_ascii_alphanumeric());
     if name.is_empty() || name.len() > LONGEST_IMAGE || !starts_well || !name.chars().all(allowed) {
-        return Err(AppError::invalid("image", format!("`{name}` is not the name of an image; write it as in ghcr.io/acme/shop:1.2")));
+        return Err(AppError::invalid(
+            "image",
+            format!("`{name}` is not the name of an image; write it as in ghcr.io/acme/shop:1.2"),
+        ));
     }
     Ok(name.to_owned())
 }

@@ -50,9 +50,13 @@ impl Apps {
     pub async fn create(&self, who: &Caller, project: ProjectSlug) -> Result<AppDetail, AppError> {
         let id = ProjectId::new(self.now(), self.random());
         let mut tx = self.store().write().await?;
-        projects::create_project(&mut tx, &who.tenant, &id, &project, self.now()).await.map_err(|e| match e.unique_violation() {
-            Some(_) => AppError::Conflict(format!("there is already an app `{project}`; choose another name, or deploy to that one")),
-            None => e.into(),
+        projects::create_project(&mut tx, &who.tenant, &id, &project, self.now()).await.map_err(|e| {
+            match e.unique_violation() {
+                Some(_) => AppError::Conflict(format!(
+                    "there is already an app `{project}`; choose another name, or deploy to that one"
+                )),
+                None => e.into(),
+            }
         })?;
         let app = AppPath { project, environment: EnvironmentSlug::production() };
         self.insert_environment(tx, who, &id, &app).await?;
@@ -77,17 +81,26 @@ impl Apps {
         self.detail(who, &app).await
     }
 
-    async fn insert_environment(&self, mut tx: Write, who: &Caller, project: &ProjectId, app: &AppPath) -> Result<(), AppError> {
+    async fn insert_environment(
+        &self,
+        mut tx: Write,
+        who: &Caller,
+        project: &ProjectId,
+        app: &AppPath,
+    ) -> Result<(), AppError> {
         let (now, id) = (self.now(), EnvironmentId::new(self.now(), self.random()));
         projects::create_environment(&mut tx, &who.tenant, project, &id, &app.environment, now).await.map_err(|e| {
             match e.unique_violation() {
-                Some(_) => AppError::Conflict(format!("`{}` already has an environment `{}`", app.project, app.environment)),
+                Some(_) => {
+                    AppError::Conflict(format!("`{}` already has an environment `{}`", app.project, app.environment))
+                }
                 None => e.into(),
             }
         })?;
         let (_, primary) = members::key_of(self.store(), &who.tenant).await?;
         let host = default_host(&self.addresses().domain, primary, &who.slug, &app.project, &app.environment);
-        let host: HostName = host.parse().map_err(|e| AppError::internal("the app's host name could not be made", e))?;
+        let host: HostName =
+            host.parse().map_err(|e| AppError::internal("the app's host name could not be made", e))?;
         let domain = Domain {
             id: DomainId::new(now, self.random()),
             environment_id: id,
@@ -112,7 +125,11 @@ impl Apps {
         let report = self.scheduler().report(&environment.id);
         let state = view::state(&environment, report.as_ref(), active.is_some());
         let domains: Vec<DomainView> = hosts.iter().map(|d| self.domain_view(d)).collect();
-        let urls = if environment.serving_revision.is_some() { domains.iter().map(|d| d.url.clone()).collect() } else { Vec::new() };
+        let urls = if environment.serving_revision.is_some() {
+            domains.iter().map(|d| d.url.clone()).collect()
+        } else {
+            Vec::new()
+        };
         Ok(AppDetail {
             tenant: who.slug.to_string(),
             project: environment.project.to_string(),
@@ -143,7 +160,12 @@ impl Apps {
     ///
     /// # Errors
     /// When the database cannot be written.
-    pub async fn remember_branch(&self, who: &Caller, environment: &EnvironmentId, branch: &str) -> Result<(), AppError> {
+    pub async fn remember_branch(
+        &self,
+        who: &Caller,
+        environment: &EnvironmentId,
+        branch: &str,
+    ) -> Result<(), AppError> {
         let mut tx = self.store().write().await?;
         projects::set_deploy_branch(&mut tx, &who.tenant, environment, branch).await?;
         tx.commit().await.map_err(StoreError::from)?;
@@ -151,7 +173,11 @@ impl Apps {
     }
 
     /// The operation that is changing the app now.
-    pub(super) async fn active(&self, who: &Caller, environment: &Environment) -> Result<Option<OperationView>, AppError> {
+    pub(super) async fn active(
+        &self,
+        who: &Caller,
+        environment: &Environment,
+    ) -> Result<Option<OperationView>, AppError> {
         Ok(self.operations_handle().active(&who.tenant, &environment.id).await?.as_ref().map(view::operation))
     }
 
@@ -172,10 +198,20 @@ impl Apps {
         let environment = self.environment(&who.tenant, app).await?;
         let name = environment.display_name();
         if confirm != name {
-            return Err(AppError::invalid("confirm", format!("to remove `{name}` with all it has, repeat its name: confirm={name}")));
+            return Err(AppError::invalid(
+                "confirm",
+                format!("to remove `{name}` with all it has, repeat its name: confirm={name}"),
+            ));
         }
         let mut tx = self.store().write().await?;
-        let new = self.new_operation(who, &environment, Kind::Destroy, phase::DESTROY, &Input::Destroy, DESTROY_DEADLINE_SECONDS);
+        let new = self.new_operation(
+            who,
+            &environment,
+            Kind::Destroy,
+            phase::DESTROY,
+            &Input::Destroy,
+            DESTROY_DEADLINE_SECONDS,
+        );
         let operation = self.begin(&mut tx, who, &environment, new).await?;
         projects::mark_destroyed(&mut tx, &who.tenant, &environment.id).await?;
         tx.commit().await.map_err(StoreError::from)?;
@@ -202,7 +238,13 @@ impl Apps {
     ///
     /// # Errors
     /// When it is taken, belongs to the platform, or names a service the app does not have.
-    pub async fn add_domain(&self, who: &Caller, app: &AppPath, host: HostName, service: Option<String>) -> Result<DomainView, AppError> {
+    pub async fn add_domain(
+        &self,
+        who: &Caller,
+        app: &AppPath,
+        host: HostName,
+        service: Option<String>,
+    ) -> Result<DomainView, AppError> {
         let environment = self.environment(&who.tenant, app).await?;
         let service: ServiceName = match service {
             Some(name) => name.parse().map_err(|e| AppError::invalid("service", format!("{e}")))?,
@@ -211,7 +253,10 @@ impl Apps {
         let platform = &self.addresses().domain;
         let below = host.as_str() == platform || host.as_str().ends_with(&format!(".{platform}"));
         if below {
-            return Err(AppError::invalid("host", format!("names below `{platform}` are given by the platform; use a domain of your own")));
+            return Err(AppError::invalid(
+                "host",
+                format!("names below `{platform}` are given by the platform; use a domain of your own"),
+            ));
         }
         if domains::list(self.store(), &who.tenant, &environment.id).await?.len() >= MOST_DOMAINS {
             return Err(AppError::Conflict(format!("this app has {MOST_DOMAINS} domains; remove some first")));
@@ -235,7 +280,9 @@ impl Apps {
         match all.iter().find(|d| d.host == *host) {
             None => return Err(AppError::NotFound(format!("this app has no domain `{host}`"))),
             Some(d) if d.is_default => {
-                return Err(AppError::Conflict(format!("`{host}` is given by the platform and stays as long as the app")));
+                return Err(AppError::Conflict(format!(
+                    "`{host}` is given by the platform and stays as long as the app"
+                )));
             }
             Some(_) => {}
         }

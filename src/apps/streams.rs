@@ -94,7 +94,10 @@ impl Apps {
             let serving = self.serving(who, &environment).await?;
             let known = serving.revision.stack.services.keys().any(|s| s.as_str() == name);
             if !known {
-                return Err(AppError::NotFound(format!("there is no service `{name}` in `{}`", environment.display_name())));
+                return Err(AppError::NotFound(format!(
+                    "there is no service `{name}` in `{}`",
+                    environment.display_name()
+                )));
             }
         }
         let (lines, stream) = mpsc::channel(BACKLOG);
@@ -104,7 +107,12 @@ impl Apps {
     }
 
     /// Starts one reader per instance, and goes on with new instances while somebody listens.
-    async fn gather_logs(&self, environment: &EnvironmentId, filter: &LogFilter, lines: &mpsc::Sender<Result<LogLine, AppError>>) {
+    async fn gather_logs(
+        &self,
+        environment: &EnvironmentId,
+        filter: &LogFilter,
+        lines: &mpsc::Sender<Result<LogLine, AppError>>,
+    ) {
         let mut known = BTreeSet::new();
         let mut readers = tokio::task::JoinSet::new();
         let since = filter.since_seconds.map(|s| self.now().plus_secs(-i64::from(s)));
@@ -133,7 +141,12 @@ impl Apps {
         }
     }
 
-    async fn read_log(&self, instance: &InstanceReport, query: LogQuery, lines: &mpsc::Sender<Result<LogLine, AppError>>) {
+    async fn read_log(
+        &self,
+        instance: &InstanceReport,
+        query: LogQuery,
+        lines: &mpsc::Sender<Result<LogLine, AppError>>,
+    ) {
         let Ok(mut chunks) = self.engine().logs(&instance.container, query).await else { return };
         while let Some(Ok(chunk)) = chunks.next().await {
             if lines.send(Ok(log_line(instance, chunk))).await.is_err() {
@@ -160,7 +173,10 @@ impl Apps {
         tx.commit().await.map_err(StoreError::from)?;
         let cancel = self.operations_handle().start(&operation).await?;
         let owner = crate::pipelines::owner(&environment);
-        let spec = self.scheduler().task_spec(&owner, &serving.revision, &service, request.command.clone(), &operation.id).await;
+        let spec = self
+            .scheduler()
+            .task_spec(&owner, &serving.revision, &service, request.command.clone(), &operation.id)
+            .await;
         let spec = match spec {
             Ok(mut spec) => {
                 spec.tty = request.tty;

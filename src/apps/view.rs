@@ -51,7 +51,9 @@ pub(super) fn services(report: &EnvironmentReport, now: Timestamp) -> Vec<Servic
             let main = report.services.iter().find(|s| s.name == name && Some(s.version) == shown);
             let any = main.or_else(|| report.services.iter().find(|s| s.name == name));
             let prefix = format!("{name}.");
-            let about = |w: &&String| w.starts_with(&prefix) || w.starts_with(&format!("{name}:")) || w.starts_with(&format!("{name} "));
+            let about = |w: &&String| {
+                w.starts_with(&prefix) || w.starts_with(&format!("{name}:")) || w.starts_with(&format!("{name} "))
+            };
             ServiceView {
                 name: name.to_owned(),
                 kind: any.map_or("worker", |s| if s.kind == ServiceKind::Web { "web" } else { "worker" }).to_owned(),
@@ -116,7 +118,9 @@ pub(super) fn revisions(newest_first: &[Stored], serving: Option<i64>) -> Vec<Re
             let r = &stored.revision;
             let mut changes = Vec::new();
             if let Some(before) = newest_first.get(i + 1) {
-                changes.extend(diff(&before.revision.stack, &r.stack).into_iter().map(|c| format!("{} {}", c.subject, c.text)));
+                changes.extend(
+                    diff(&before.revision.stack, &r.stack).into_iter().map(|c| format!("{} {}", c.subject, c.text)),
+                );
                 if before.revision.config_version != r.config_version {
                     changes.push(format!("configuration {} → {}", before.revision.config_version, r.config_version));
                 }

@@ -25,11 +25,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self {
-            entries: 200_000,
-            total_bytes: 4 * 1024 * 1024 * 1024,
-            path_bytes: 1024,
-        }
+        Self { entries: 200_000, total_bytes: 4 * 1024 * 1024 * 1024, path_bytes: 1024 }
     }
 }
 
@@ -45,7 +41,9 @@ pub enum ArchiveError {
         reason: String,
     },
     /// More than a limit allows.
-    #[error("the source is too large: {what} is more than {limit} (reached at {entry:?}). List what is not needed in .dockerignore")]
+    #[error(
+        "the source is too large: {what} is more than {limit} (reached at {entry:?}). List what is not needed in .dockerignore"
+    )]
     TooLarge {
         /// The entry that passed the limit.
         entry: String,
@@ -66,17 +64,11 @@ pub enum ArchiveError {
 
 impl ArchiveError {
     pub(crate) fn io(entry: &str, source: io::Error) -> Self {
-        Self::Io {
-            entry: entry.to_owned(),
-            source,
-        }
+        Self::Io { entry: entry.to_owned(), source }
     }
 
     fn refused(entry: &str, reason: impl Into<String>) -> Self {
-        Self::Refused {
-            entry: entry.to_owned(),
-            reason: reason.into(),
-        }
+        Self::Refused { entry: entry.to_owned(), reason: reason.into() }
     }
 }
 
@@ -131,12 +123,8 @@ pub fn read(
     let entries = tar.entries().map_err(|e| ArchiveError::io("archive", e))?;
     for item in entries {
         let mut item = item.map_err(|e| ArchiveError::io("archive", e))?;
-        let name = String::from_utf8(item.path_bytes().into_owned()).map_err(|e| {
-            ArchiveError::refused(
-                &String::from_utf8_lossy(e.as_bytes()),
-                "its name is not UTF-8",
-            )
-        })?;
+        let name = String::from_utf8(item.path_bytes().into_owned())
+            .map_err(|e| ArchiveError::refused(&String::from_utf8_lossy(e.as_bytes()), "its name is not UTF-8"))?;
         let Some(kind) = kind_of(&item, &name)? else {
             continue;
         };
@@ -186,12 +174,7 @@ fn write_entry(entry: &Entry, data: &mut dyn Read, to: &Path) -> io::Result<()> 
 ///
 /// # Errors
 /// A file that can't be read, a link that leads out of the directory, or a limit exceeded.
-pub fn pack(
-    dir: &Path,
-    out: impl Write,
-    limits: &Limits,
-    extra: &[(&str, &[u8])],
-) -> Result<Totals, ArchiveError> {
+pub fn pack(dir: &Path, out: impl Write, limits: &Limits, extra: &[(&str, &[u8])]) -> Result<Totals, ArchiveError> {
     let mut tar = tar::Builder::new(out);
     let mut totals = walk(dir, limits, |entry| {
         if extra.iter().any(|(path, _)| *path == entry.path) {
@@ -201,14 +184,11 @@ pub fn pack(
     })?;
     for (path, bytes) in extra {
         let mut header = header(tar::EntryType::Regular, bytes.len() as u64, 0o644);
-        tar.append_data(&mut header, path, *bytes)
-            .map_err(|e| ArchiveError::io(path, e))?;
+        tar.append_data(&mut header, path, *bytes).map_err(|e| ArchiveError::io(path, e))?;
         totals.entries += 1;
         totals.bytes += bytes.len() as u64;
     }
-    tar.into_inner()
-        .and_then(|mut out| out.flush())
-        .map_err(|e| ArchiveError::io("archive", e))?;
+    tar.into_inner().and_then(|mut out| out.flush()).map_err(|e| ArchiveError::io("archive", e))?;
     Ok(totals)
 }
 
@@ -269,9 +249,7 @@ pub(crate) fn walk(
         .sort_by_file_name(std::cmp::Ord::cmp)
         .build();
     for item in walker {
-        let item = item.map_err(|e| {
-            ArchiveError::io(&root.display().to_string(), io::Error::other(e.to_string()))
-        })?;
+        let item = item.map_err(|e| ArchiveError::io(&root.display().to_string(), io::Error::other(e.to_string())))?;
         let path = item.path();
         let Ok(relative) = path.strip_prefix(root) else {
             continue;
@@ -279,9 +257,9 @@ pub(crate) fn walk(
         if relative.as_os_str().is_empty() {
             continue;
         }
-        let name = relative.to_str().ok_or_else(|| {
-            ArchiveError::refused(&relative.to_string_lossy(), "its name is not UTF-8")
-        })?;
+        let name = relative
+            .to_str()
+            .ok_or_else(|| ArchiveError::refused(&relative.to_string_lossy(), "its name is not UTF-8"))?;
         let Some(kind) = disk_kind(path, name)? else {
             continue;
         };
@@ -301,15 +279,9 @@ fn disk_kind(path: &Path, name: &str) -> Result<Option<Kind>, ArchiveError> {
     } else if meta.is_symlink() {
         let target = std::fs::read_link(path).map_err(io)?;
         let target = target.to_str().map(str::to_owned);
-        Some(Kind::Link {
-            target: target
-                .ok_or_else(|| ArchiveError::refused(name, "its target is not UTF-8"))?,
-        })
+        Some(Kind::Link { target: target.ok_or_else(|| ArchiveError::refused(name, "its target is not UTF-8"))? })
     } else if meta.is_file() {
-        Some(Kind::File {
-            size: meta.len(),
-            executable: meta.permissions().mode() & 0o100 != 0,
-        })
+        Some(Kind::File { size: meta.len(), executable: meta.permissions().mode() & 0o100 != 0 })
     } else {
         None
     })
@@ -320,10 +292,9 @@ fn kind_of<R: Read>(item: &tar::Entry<'_, R>, name: &str) -> Result<Option<Kind>
     let refuse = |reason: &str| Err(ArchiveError::refused(name, reason));
     match item.header().entry_type() {
         T::Directory => Ok(Some(Kind::Dir)),
-        T::Regular | T::Continuous | T::GNUSparse => Ok(Some(Kind::File {
-            size: item.size(),
-            executable: item.header().mode().unwrap_or(0) & 0o100 != 0,
-        })),
+        T::Regular | T::Continuous | T::GNUSparse => {
+            Ok(Some(Kind::File { size: item.size(), executable: item.header().mode().unwrap_or(0) & 0o100 != 0 }))
+        }
         T::Symlink => {
             let target = item.link_name_bytes().unwrap_or_default().into_owned();
             match String::from_utf8(target) {
@@ -390,10 +361,7 @@ impl Guard {
         for (i, _) in path.match_indices('/') {
             let parent = &path[..i];
             if self.links.contains(parent) || self.files.contains(parent) {
-                return Err(ArchiveError::refused(
-                    path,
-                    format!("it lies under {parent:?}, which is not a folder"),
-                ));
+                return Err(ArchiveError::refused(path, format!("it lies under {parent:?}, which is not a folder")));
             }
             self.dirs.insert(parent.to_owned());
         }
@@ -413,11 +381,7 @@ impl Guard {
     }
 
     fn too_large(&self, entry: &str, what: &'static str, limit: u64) -> ArchiveError {
-        ArchiveError::TooLarge {
-            entry: entry.to_owned(),
-            what,
-            limit,
-        }
+        ArchiveError::TooLarge { entry: entry.to_owned(), what, limit }
     }
 }
 
@@ -440,12 +404,7 @@ fn clean(name: &str) -> Result<String, ArchiveError> {
 }
 
 fn check_target(path: &str, target: &str) -> Result<(), ArchiveError> {
-    let refuse = |reason: &str| {
-        Err(ArchiveError::refused(
-            path,
-            format!("it is a link to {target:?}, {reason}"),
-        ))
-    };
+    let refuse = |reason: &str| Err(ArchiveError::refused(path, format!("it is a link to {target:?}, {reason}")));
     if target.is_empty() || target.contains('\0') {
         return refuse("which is no path");
     }

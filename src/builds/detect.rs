@@ -4,7 +4,9 @@
 use std::collections::BTreeMap;
 
 use super::error::DetectError;
-use super::model::{BuildOptions, BuildPlan, CommandLine, DEFAULT_PORT, Images, Input, Note, Packages, ProviderId, Step};
+use super::model::{
+    BuildOptions, BuildPlan, CommandLine, DEFAULT_PORT, Images, Input, Note, Packages, ProviderId, Step,
+};
 use super::settings::Settings;
 use super::source::SourceTree;
 use super::{appjson, parse, procfile, providers, userfile};
@@ -45,9 +47,7 @@ pub fn recognise(tree: &SourceTree, settings: &Settings) -> Result<Input, Detect
         return Ok(Input::Compose { file: file.into() });
     }
     if tree.has("Dockerfile") {
-        return Ok(Input::Dockerfile {
-            file: "Dockerfile".into(),
-        });
+        return Ok(Input::Dockerfile { file: "Dockerfile".into() });
     }
     Ok(Input::Detected)
 }
@@ -119,14 +119,13 @@ fn user_dockerfile(context: Context<'_>, file: &str) -> Result<BuildPlan, Detect
     match (facts.port_env, facts.expose.as_slice()) {
         (Some(port), _) => plan.port = port,
         (None, [port]) => plan.port = *port,
-        (None, []) => plan.notes.push(Note::Info(format!(
-            "{file} has no EXPOSE line; the app is told to listen on PORT={DEFAULT_PORT}"
-        ))),
+        (None, []) => plan
+            .notes
+            .push(Note::Info(format!("{file} has no EXPOSE line; the app is told to listen on PORT={DEFAULT_PORT}"))),
         (None, [port, ..]) => {
             plan.port = *port;
-            plan.notes.push(Note::Info(format!(
-                "{file} exposes several ports; the first, {port}, gets the HTTP traffic"
-            )));
+            plan.notes
+                .push(Note::Info(format!("{file} exposes several ports; the first, {port}, gets the HTTP traffic")));
         }
     }
     plan.user = facts.user.clone().unwrap_or_else(|| "root".into());
@@ -150,16 +149,10 @@ fn apply_settings(plan: &mut BuildPlan, settings: &Settings) {
     plan.packages.runtime.extend(settings.packages.iter().cloned());
     let caches = |steps: &[Step]| steps.iter().flat_map(|s| s.caches.clone()).collect::<Vec<_>>();
     if let Some(run) = &settings.install {
-        plan.install = vec![Step {
-            run: run.clone(),
-            caches: caches(&plan.install),
-        }];
+        plan.install = vec![Step { run: run.clone(), caches: caches(&plan.install) }];
     }
     if let Some(run) = &settings.build {
-        plan.build = vec![Step {
-            run: run.clone(),
-            caches: caches(&plan.build),
-        }];
+        plan.build = vec![Step { run: run.clone(), caches: caches(&plan.build) }];
     }
     if let Some(start) = &settings.start {
         plan.start = Some(CommandLine::parse(start));
@@ -183,7 +176,8 @@ fn apply_procfile(plan: &mut BuildPlan, procfile: Option<BTreeMap<String, Comman
     }
     if plan.static_site.take_if(|_| processes.contains_key("web")).is_some() {
         plan.notes.push(Note::Warning(
-            "this is a static site, and its Procfile names a web process: remove the Procfile to have the site served".into(),
+            "this is a static site, and its Procfile names a web process: remove the Procfile to have the site served"
+                .into(),
         ));
     }
     match processes.get("web") {
@@ -191,9 +185,7 @@ fn apply_procfile(plan: &mut BuildPlan, procfile: Option<BTreeMap<String, Comman
         None if processes.is_empty() => processes.extend(explicit_start.map(|s| ("web".to_owned(), s))),
         None => {
             plan.start = None;
-            plan.notes.push(Note::Info(
-                "the Procfile has no `web` process, so this app gets no traffic".into(),
-            ));
+            plan.notes.push(Note::Info("the Procfile has no `web` process, so this app gets no traffic".into()));
         }
     }
     plan.processes = processes;

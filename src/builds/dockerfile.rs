@@ -11,8 +11,17 @@ use super::model::{Artifact, BuildPlan, Cache, Input, StaticSite, Step};
 const CA: &str = "/run/secrets/wharf-ca";
 /// Variables by which tools find a CA bundle.
 const CA_VARS: &[&str] = &[
-    "SSL_CERT_FILE", "PIP_CERT", "REQUESTS_CA_BUNDLE", "NODE_EXTRA_CA_CERTS", "YARN_HTTPS_CA_FILE_PATH", "DENO_CERT", "CARGO_HTTP_CAINFO",
-    "GIT_SSL_CAINFO", "CURL_CA_BUNDLE", "COMPOSER_CAFILE", "HEX_CACERTS_PATH",
+    "SSL_CERT_FILE",
+    "PIP_CERT",
+    "REQUESTS_CA_BUNDLE",
+    "NODE_EXTRA_CA_CERTS",
+    "YARN_HTTPS_CA_FILE_PATH",
+    "DENO_CERT",
+    "CARGO_HTTP_CAINFO",
+    "GIT_SSL_CAINFO",
+    "CURL_CA_BUNDLE",
+    "COMPOSER_CAFILE",
+    "HEX_CACERTS_PATH",
 ];
 /// The app's user; above the range that base images use.
 const UID: u32 = 10001;
@@ -25,7 +34,9 @@ pub fn render(plan: &BuildPlan) -> String {
         return out.text;
     }
     out.comment(&format!("Made by Wharf for {}.", title(plan)));
-    out.comment("`wharf build --print` prints it again. To change it, save it as Dockerfile: from then on it is yours.");
+    out.comment(
+        "`wharf build --print` prints it again. To change it, save it as Dockerfile: from then on it is yours.",
+    );
     if plan.images.build.is_some() {
         build_stage(&mut out, plan);
     }
@@ -273,9 +284,5 @@ fn is_plain(path: &str) -> bool {
 /// Quoted where needed; `$` stays, so that a value can add to `PATH`.
 fn env_value(value: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "._-/@+:,=$%".contains(c);
-    if !value.is_empty() && value.chars().all(plain) {
-        value.to_owned()
-    } else {
-        quote(value)
-    }
+    if !value.is_empty() && value.chars().all(plain) { value.to_owned() } else { quote(value) }
 }

@@ -111,19 +111,13 @@ pub struct Step {
 impl Step {
     /// A step without caches.
     pub fn new(run: impl Into<String>) -> Self {
-        Self {
-            run: run.into(),
-            caches: Vec::new(),
-        }
+        Self { run: run.into(), caches: Vec::new() }
     }
 
     /// Adds a cache folder.
     #[must_use]
     pub fn cached(mut self, name: &str, target: &str) -> Self {
-        self.caches.push(Cache {
-            name: name.into(),
-            target: target.into(),
-        });
+        self.caches.push(Cache { name: name.into(), target: target.into() });
         self
     }
 }

@@ -81,10 +81,7 @@ pub async fn serve(options: StaticOptions) -> Result<(), StaticError> {
 }
 
 async fn bind(options: &StaticOptions) -> Result<TcpListener, StaticError> {
-    TcpListener::bind(options.listen).await.map_err(|source| StaticError::Listen {
-        address: options.listen,
-        source,
-    })
+    TcpListener::bind(options.listen).await.map_err(|source| StaticError::Listen { address: options.listen, source })
 }
 
 /// Serves on a listener until `stop` is done, then finishes open requests.
@@ -152,12 +149,7 @@ impl Site {
             .precompressed_br()
             .precompressed_gzip()
             .with_buf_chunk_size(CHUNK);
-        Self {
-            root: options.root,
-            spa: options.spa,
-            not_found: options.not_found,
-            files,
-        }
+        Self { root: options.root, spa: options.spa, not_found: options.not_found, files }
     }
 
     async fn answer(&self, request: Request<Incoming>) -> Response<Body> {

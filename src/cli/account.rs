@@ -14,7 +14,9 @@ use crate::api::model::{AccountView, KeyView, LoginOutcome, MadeToken, TokenView
 
 /// Log in; the token is stored for this user of this machine.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  wharf login --url http://wharf.example.com --email ann@example.com\n  wharf login --url http://wharf.example.com --token wharf_…")]
+#[command(
+    after_help = "Examples:\n  wharf login --url http://wharf.example.com --email ann@example.com\n  wharf login --url http://wharf.example.com --token wharf_…"
+)]
 pub(super) struct Login {
     /// E-mail address
     #[arg(long)]
@@ -75,7 +77,9 @@ pub(super) fn read_password(from_stdin: bool) -> Result<String, Failure> {
 
 /// Forget the log-in stored on this machine.
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  wharf logout\n\nThe token itself stays good; revoke it with: wharf tokens revoke ID")]
+#[command(
+    after_help = "Example:\n  wharf logout\n\nThe token itself stays good; revoke it with: wharf tokens revoke ID"
+)]
 pub(super) struct Logout {}
 
 pub(super) fn logout(_args: &Logout) -> Result<(), Failure> {
@@ -148,7 +152,10 @@ pub(super) async fn tokens(global: &Global, command: Tokens) -> Result<(), Failu
             }
             let rows = all.iter().map(|t| {
                 let used = t.last_used_at.as_deref().map_or_else(|| "never".to_owned(), output::ago);
-                let scope = serde_json::to_value(t).ok().and_then(|v| v["scope"].as_str().map(str::to_owned)).unwrap_or_default();
+                let scope = serde_json::to_value(t)
+                    .ok()
+                    .and_then(|v| v["scope"].as_str().map(str::to_owned))
+                    .unwrap_or_default();
                 vec![t.id.clone(), t.name.clone(), scope, used, t.expires_at.clone().unwrap_or_default()]
             });
             output::table(&["TOKEN", "NAME", "SCOPE", "USED", "EXPIRES"], rows.collect());
@@ -207,15 +214,20 @@ pub(super) async fn keys(global: &Global, command: Keys) -> Result<(), Failure> 
         Keys::Add { file, name } => {
             let text = std::fs::read_to_string(&file)
                 .map_err(|e| Failure::usage(format!("{} cannot be read: {e}", file.display())))?;
-            let made: KeyView =
-                context.client.call(Method::POST, "/account/ssh-keys", &json!({ "public_key": text, "name": name })).await?;
+            let made: KeyView = context
+                .client
+                .call(Method::POST, "/account/ssh-keys", &json!({ "public_key": text, "name": name }))
+                .await?;
             if context.json {
                 return output::json(&made);
             }
             println!("Added {} ({}).", made.name, made.fingerprint);
         }
         Keys::Remove { id } => {
-            context.client.call_empty(Method::DELETE, &format!("/account/ssh-keys/{}", encode(&id)), None::<&()>).await?;
+            context
+                .client
+                .call_empty(Method::DELETE, &format!("/account/ssh-keys/{}", encode(&id)), None::<&()>)
+                .await?;
             println!("{id} is removed.");
         }
     }

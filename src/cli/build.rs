@@ -10,7 +10,9 @@ use crate::kernel::error::chain;
 
 /// Show how a directory would be built. Needs neither Docker nor a network.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  wharf build --print            the Dockerfile Wharf would use\n  wharf build --plan --json DIR  the plan behind it")]
+#[command(
+    after_help = "Examples:\n  wharf build --print            the Dockerfile Wharf would use\n  wharf build --plan --json DIR  the plan behind it"
+)]
 pub(super) struct Build {
     /// The directory
     #[arg(default_value = ".")]

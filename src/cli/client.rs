@@ -23,8 +23,11 @@ pub(super) struct Client {
 impl Client {
     /// A client of the Wharf at this address.
     pub(super) fn new(base: &str, token: Option<String>) -> Result<Self, Failure> {
-        let base = Url::parse(base)
-            .map_err(|e| Failure::usage(format!("`{base}` is not the address of a Wharf ({e}); write it as in http://wharf.example.com")))?;
+        let base = Url::parse(base).map_err(|e| {
+            Failure::usage(format!(
+                "`{base}` is not the address of a Wharf ({e}); write it as in http://wharf.example.com"
+            ))
+        })?;
         let mut http = reqwest::Client::builder()
             .connect_timeout(CONNECT)
             .user_agent(concat!("wharf/", env!("CARGO_PKG_VERSION")));
@@ -89,12 +92,22 @@ impl Client {
     }
 
     /// Sends a body with a method, and reads the answer.
-    pub(super) async fn call<T: DeserializeOwned>(&self, method: Method, path: &str, body: &impl Serialize) -> Result<T, Failure> {
+    pub(super) async fn call<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        body: &impl Serialize,
+    ) -> Result<T, Failure> {
         self.json(self.request(method, path)?.json(body)).await
     }
 
     /// Does something whose answer is empty.
-    pub(super) async fn call_empty(&self, method: Method, path: &str, body: Option<&(impl Serialize + Sync)>) -> Result<(), Failure> {
+    pub(super) async fn call_empty(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&(impl Serialize + Sync)>,
+    ) -> Result<(), Failure> {
         let request = self.request(method, path)?;
         let request = match body {
             Some(body) => request.json(body),

@@ -22,7 +22,9 @@ pub(super) enum Command {
         name: String,
     },
     /// Set variables and roll them out
-    #[command(after_help = "Examples:\n  wharf config set MODE=live GREETING='good morning'\n  wharf config set KEY=x --no-restart")]
+    #[command(
+        after_help = "Examples:\n  wharf config set MODE=live GREETING='good morning'\n  wharf config set KEY=x --no-restart"
+    )]
     Set {
         /// NAME=VALUE
         #[arg(required = true, value_name = "NAME=VALUE")]

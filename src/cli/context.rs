@@ -92,14 +92,17 @@ impl Context {
     /// The organisation; asked of the server when only one is possible.
     pub(super) async fn tenant(&self) -> Result<String, Failure> {
         let known = self.global.tenant.clone();
-        let known = known.or_else(|| self.remote.as_ref().map(|r| r.tenant.clone())).or_else(|| self.stored.tenant.clone());
+        let known =
+            known.or_else(|| self.remote.as_ref().map(|r| r.tenant.clone())).or_else(|| self.stored.tenant.clone());
         if let Some(tenant) = known {
             return Ok(tenant);
         }
         let account: crate::api::model::AccountView = self.client.get("/account").await?;
         match account.tenants.as_slice() {
             [only] => Ok(only.slug.clone()),
-            [] => Err(Failure::new(exit::DENIED, "you are not a member of any organisation yet; ask an owner to add you")),
+            [] => {
+                Err(Failure::new(exit::DENIED, "you are not a member of any organisation yet; ask an owner to add you"))
+            }
             many => {
                 let names: Vec<&str> = many.iter().map(|t| t.slug.as_str()).collect();
                 Err(Failure::usage(format!("which organisation? Name one with --tenant: {}", names.join(", "))))
@@ -113,7 +116,9 @@ impl Context {
             return Ok(AppName::parse(app));
         }
         self.remote.as_ref().map(|r| r.app.clone()).ok_or_else(|| {
-            Failure::usage("which app? Name it with --app NAME, or run this in a directory with a git remote called `wharf`")
+            Failure::usage(
+                "which app? Name it with --app NAME, or run this in a directory with a git remote called `wharf`",
+            )
         })
     }
 
@@ -177,7 +182,9 @@ impl Stored {
         let dir = std::env::var_os("XDG_CONFIG_HOME")
             .map(PathBuf::from)
             .or_else(|| std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".config")))
-            .ok_or_else(|| Failure::failed("neither HOME nor XDG_CONFIG_HOME is set, so the log-in cannot be stored"))?;
+            .ok_or_else(|| {
+                Failure::failed("neither HOME nor XDG_CONFIG_HOME is set, so the log-in cannot be stored")
+            })?;
         Ok(dir.join("wharf").join("config.toml"))
     }
 
@@ -185,7 +192,9 @@ impl Stored {
     pub(super) fn load() -> Result<Self, Failure> {
         let Ok(path) = Self::path() else { return Ok(Self::default()) };
         match std::fs::read_to_string(&path) {
-            Ok(text) => toml::from_str(&text).map_err(|e| Failure::failed(format!("{} is not valid: {e}", path.display()))),
+            Ok(text) => {
+                toml::from_str(&text).map_err(|e| Failure::failed(format!("{} is not valid: {e}", path.display())))
+            }
             Err(_) => Ok(Self::default()),
         }
     }

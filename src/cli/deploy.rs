@@ -16,7 +16,9 @@ use crate::kernel::error::chain;
 
 /// Build and deploy a directory.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  wharf up\n  wharf up ./site --app docs -m 'new front page'\n\nFiles that .gitignore or .dockerignore leave out are not sent.")]
+#[command(
+    after_help = "Examples:\n  wharf up\n  wharf up ./site --app docs -m 'new front page'\n\nFiles that .gitignore or .dockerignore leave out are not sent."
+)]
 pub(super) struct Up {
     /// The directory
     #[arg(default_value = ".")]
@@ -48,7 +50,8 @@ pub(super) async fn up(global: &Global, args: Up) -> Result<(), Failure> {
         return Err(Failure::usage(format!("{} is not a directory", args.dir.display())));
     }
     let dir = args.dir.clone();
-    let packed = tokio::task::spawn_blocking(move || pack(&dir)).await.map_err(|e| Failure::failed(e.to_string()))??;
+    let packed =
+        tokio::task::spawn_blocking(move || pack(&dir)).await.map_err(|e| Failure::failed(e.to_string()))??;
     let size = packed.metadata().map(|m| m.len()).unwrap_or_default();
     if !context.json {
         println!("Sending {} ({} KiB) …", args.dir.display(), size.div_ceil(1024));

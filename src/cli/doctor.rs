@@ -34,7 +34,9 @@ pub(super) async fn run(global: &Global, _args: Doctor) -> Result<(), Failure> {
     let engine = system.engine.version.clone().or(system.engine.detail.clone()).unwrap_or_default();
     say(system.engine.reachable, format!("container engine: {engine}"));
     let table = match system.ingress.generation {
-        Some(generation) => format!("{} routes, table {generation} of {}", system.ingress.routes, system.ingress.wanted_generation),
+        Some(generation) => {
+            format!("{} routes, table {generation} of {}", system.ingress.routes, system.ingress.wanted_generation)
+        }
         None => system.ingress.detail.clone().unwrap_or_default(),
     };
     say(system.ingress.reachable, format!("ingress: {table}"));

@@ -47,7 +47,8 @@ pub(super) async fn run(global: &Global, command: Command) -> Result<(), Failure
             output::table(&["DOMAIN", "SERVICE", "URL", ""], rows.collect());
         }
         Command::Add { host, service } => {
-            let made: DomainView = context.client.call(Method::POST, &base, &json!({ "host": host, "service": service })).await?;
+            let made: DomainView =
+                context.client.call(Method::POST, &base, &json!({ "host": host, "service": service })).await?;
             if context.json {
                 return output::json(&made);
             }

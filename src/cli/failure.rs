@@ -57,7 +57,10 @@ impl Failure {
             cause = inner.to_string();
             source = inner.source();
         }
-        Self::new(exit::UNREACHABLE, format!("no answer from {base} ({cause}); is it running, and is the address right?"))
+        Self::new(
+            exit::UNREACHABLE,
+            format!("no answer from {base} ({cause}); is it running, and is the address right?"),
+        )
     }
 
     pub(super) async fn from_answer(answer: Response) -> Self {
@@ -82,7 +85,9 @@ impl Failure {
             StatusCode::FORBIDDEN => exit::DENIED,
             StatusCode::NOT_FOUND => exit::NOT_FOUND,
             StatusCode::CONFLICT => exit::CONFLICT,
-            StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT => exit::UNREACHABLE,
+            StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT => {
+                exit::UNREACHABLE
+            }
             _ => exit::FAILED,
         };
         Self::new(code, message)

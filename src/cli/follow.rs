@@ -27,7 +27,8 @@ enum Item {
 
 /// Shows an operation to its end; fails with its reason when it failed.
 pub(super) async fn follow(context: &Context, app_path: &str, operation: &OperationView) -> Result<(), Failure> {
-    let ended = if operation.finished_at.is_some() { operation.clone() } else { watch(context, app_path, operation).await? };
+    let ended =
+        if operation.finished_at.is_some() { operation.clone() } else { watch(context, app_path, operation).await? };
     if context.json {
         output::json(&ended)?;
     }

@@ -10,7 +10,9 @@ use crate::apps::LogLine;
 
 /// Show what the app prints.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  wharf logs --app shop\n  wharf logs -f -p worker\n  wharf logs --since 10m -n 500")]
+#[command(
+    after_help = "Examples:\n  wharf logs --app shop\n  wharf logs -f -p worker\n  wharf logs --since 10m -n 500"
+)]
 pub(super) struct Logs {
     /// Go on with new lines
     #[arg(short, long)]
@@ -76,7 +78,8 @@ fn parse_span(text: &str) -> Result<u32, String> {
         "d" => 86_400,
         _ => return Err(format!("`{text}` is not a span; write it as in 30s, 10m, 2h or 1d")),
     };
-    let number: u32 = digits.parse().map_err(|_| format!("`{text}` is not a span; write it as in 30s, 10m, 2h or 1d"))?;
+    let number: u32 =
+        digits.parse().map_err(|_| format!("`{text}` is not a span; write it as in 30s, 10m, 2h or 1d"))?;
     number.checked_mul(factor).ok_or_else(|| format!("`{text}` is too long"))
 }
 

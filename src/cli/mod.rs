@@ -40,8 +40,17 @@ use failure::Failure;
 
 /// Push code, get a service: the command line of Wharf, a PaaS on your own machine.
 #[derive(Debug, Parser)]
-#[command(name = "wharf", version, about, propagate_version = true, subcommand_required = true, arg_required_else_help = true)]
-#[command(after_help = "First steps:\n  wharf login --url http://wharf.example.com\n  wharf apps create shop\n  git push wharf main")]
+#[command(
+    name = "wharf",
+    version,
+    about,
+    propagate_version = true,
+    subcommand_required = true,
+    arg_required_else_help = true
+)]
+#[command(
+    after_help = "First steps:\n  wharf login --url http://wharf.example.com\n  wharf apps create shop\n  git push wharf main"
+)]
 struct Cli {
     #[command(flatten)]
     global: Global,

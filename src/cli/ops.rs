@@ -38,7 +38,14 @@ pub(super) async fn run(global: &Global, command: Command) -> Result<(), Failure
             }
             let rows = all.iter().map(|o| {
                 let about = o.summary.clone().unwrap_or_else(|| o.phase.clone());
-                vec![o.id.clone(), o.kind.clone(), output::state(&o.state), output::ago(&o.created_at), o.actor.clone(), about]
+                vec![
+                    o.id.clone(),
+                    o.kind.clone(),
+                    output::state(&o.state),
+                    output::ago(&o.created_at),
+                    o.actor.clone(),
+                    about,
+                ]
             });
             output::table(&["OPERATION", "KIND", "STATE", "BEGAN", "BY", "ABOUT"], rows.collect());
             Ok(())

@@ -14,7 +14,7 @@ pub(super) fn json(value: &impl Serialize) -> Result<(), Failure> {
 /// Prints a table without borders; columns as wide as they need to be.
 pub(super) fn table(header: &[&str], rows: Vec<Vec<String>>) {
     let mut table = comfy_table::Table::new();
-    table.load_preset(comfy_table::presets::NOTHING).set_content_arrangement(comfy_table::ContentArrangement::Dynamic);
+    table.load_style(comfy_table::presets::NOTHING).set_content_arrangement(comfy_table::ContentArrangement::Dynamic);
     table.set_header(header.iter().map(|h| style(h).bold().to_string()));
     table.add_rows(rows);
     for line in table.lines() {

@@ -50,7 +50,10 @@ pub(super) async fn members(global: &Global, command: Members) -> Result<(), Fai
                 return output::json(&all);
             }
             let rows = all.iter().map(|m| {
-                let role = serde_json::to_value(m).ok().and_then(|v| v["role"].as_str().map(str::to_owned)).unwrap_or_default();
+                let role = serde_json::to_value(m)
+                    .ok()
+                    .and_then(|v| v["role"].as_str().map(str::to_owned))
+                    .unwrap_or_default();
                 vec![m.email.clone(), m.name.clone(), role]
             });
             output::table(&["MEMBER", "NAME", "ROLE"], rows.collect());
@@ -108,7 +111,9 @@ pub(super) async fn tenants(global: &Global, command: Tenants) -> Result<(), Fai
 #[derive(Debug, Subcommand)]
 pub(super) enum People {
     /// Make a person who can log in (operators)
-    #[command(after_help = "Example:\n  wharf people create bob@example.com --name Bob --password-stdin < password.txt")]
+    #[command(
+        after_help = "Example:\n  wharf people create bob@example.com --name Bob --password-stdin < password.txt"
+    )]
     Create {
         /// E-mail address
         email: String,

@@ -38,7 +38,8 @@ pub(super) async fn list(global: &Global, _args: Releases) -> Result<(), Failure
             (Some(_), _) => output::state("failed"),
             (None, false) => String::new(),
         };
-        let message = r.failed_reason.as_ref().map_or_else(|| r.message.clone(), |reason| format!("{}: {reason}", r.message));
+        let message =
+            r.failed_reason.as_ref().map_or_else(|| r.message.clone(), |reason| format!("{}: {reason}", r.message));
         let commit = r.source_commit.as_deref().map(|c| c.chars().take(8).collect()).unwrap_or_default();
         vec![format!("v{}", r.number), state, output::ago(&r.created_at), r.author.clone(), commit, message]
     });
@@ -51,11 +52,16 @@ pub(super) async fn rollback(global: &Global, args: Rollback) -> Result<(), Fail
         None => None,
         Some(text) => {
             let digits = text.strip_prefix('v').unwrap_or(text);
-            Some(digits.parse::<i64>().map_err(|_| Failure::usage(format!("`{text}` is not the number of a release, such as 7")))?)
+            Some(
+                digits
+                    .parse::<i64>()
+                    .map_err(|_| Failure::usage(format!("`{text}` is not the number of a release, such as 7")))?,
+            )
         }
     };
     let context = Context::new(global).await?;
     let app = context.app_path().await?;
-    let operation: OperationView = context.client.call(Method::POST, &format!("{app}/rollback"), &json!({ "revision": number })).await?;
+    let operation: OperationView =
+        context.client.call(Method::POST, &format!("{app}/rollback"), &json!({ "revision": number })).await?;
     follow::follow(&context, &app, &operation).await
 }

@@ -20,7 +20,9 @@ use crate::apps::RunRequest;
 
 /// Run a command in a fresh container of the serving release.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  wharf run -- python manage.py migrate\n  wharf run -p worker -- sh\n\nThe exit code is that of the command.")]
+#[command(
+    after_help = "Examples:\n  wharf run -- python manage.py migrate\n  wharf run -p worker -- sh\n\nThe exit code is that of the command."
+)]
 pub(super) struct Run {
     /// Whose image and limits; `web` when left out
     #[arg(short = 'p', long = "process", value_name = "SERVICE", alias = "service")]
@@ -106,11 +108,13 @@ async fn connect(context: &Context, path: &str) -> Result<Socket, Failure> {
     let url = format!("{scheme}://{host}:{port}/api/v1{path}/run");
     let mut request = url.into_client_request().map_err(|e| Failure::usage(e.to_string()))?;
     if let Some(token) = context.client.token() {
-        let value = HeaderValue::from_str(&format!("Bearer {token}")).map_err(|_| Failure::usage("the token holds characters that are not allowed"))?;
+        let value = HeaderValue::from_str(&format!("Bearer {token}"))
+            .map_err(|_| Failure::usage("the token holds characters that are not allowed"))?;
         request.headers_mut().insert("Authorization", value);
     }
     let address = if host.ends_with(".localhost") { "127.0.0.1".to_owned() } else { host };
-    let unreachable = |e: &dyn std::fmt::Display| Failure::new(exit::UNREACHABLE, format!("no answer from {base} ({e})"));
+    let unreachable =
+        |e: &dyn std::fmt::Display| Failure::new(exit::UNREACHABLE, format!("no answer from {base} ({e})"));
     let stream = TcpStream::connect((address.as_str(), port)).await.map_err(|e| unreachable(&e))?;
     match tokio_tungstenite::client_async_tls(request, stream).await {
         Ok((socket, _)) => Ok(socket),

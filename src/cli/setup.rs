@@ -36,10 +36,14 @@ pub(super) struct Setup {
 
 pub(super) async fn run(global: &Global, args: Setup) -> Result<(), Failure> {
     let ready = Ready::read(&args.run).map_err(|e| Failure::new(exit::UNREACHABLE, format!("{e:#}")))?;
-    let done = || Failure::new(exit::CONFLICT, format!("this installation is set up already; log in at {}", ready.portal_url));
+    let done =
+        || Failure::new(exit::CONFLICT, format!("this installation is set up already; log in at {}", ready.portal_url));
     let token = ready.setup_url.as_deref().and_then(|url| url.split_once("token=")).map(|(_, token)| token.to_owned());
     let token = token.ok_or_else(done)?;
-    let tenant = args.org.or_else(|| global.tenant.clone()).ok_or_else(|| Failure::usage("name the first organisation with --org NAME"))?;
+    let tenant = args
+        .org
+        .or_else(|| global.tenant.clone())
+        .ok_or_else(|| Failure::usage("name the first organisation with --org NAME"))?;
     let password = read_password(args.password_stdin)?;
     let name = args.name.unwrap_or_else(|| args.email.split('@').next().unwrap_or_default().to_owned());
     let body = json!({

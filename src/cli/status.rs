@@ -26,7 +26,13 @@ pub(super) async fn run(global: &Global, _args: Status) -> Result<(), Failure> {
         println!("  {url}");
     }
     if let Some(operation) = &app.operation {
-        println!("  {} by {}, {} ({})", operation.kind, operation.actor, output::ago(&operation.created_at), operation.phase);
+        println!(
+            "  {} by {}, {} ({})",
+            operation.kind,
+            operation.actor,
+            output::ago(&operation.created_at),
+            operation.phase
+        );
     }
     if app.revision.is_none() && app.operation.is_none() {
         println!("  Deploy it: git push {} main", app.git.http);

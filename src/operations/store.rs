@@ -60,11 +60,19 @@ pub(super) async fn active(
     .await?)
 }
 
-pub(super) async fn active_now(store: &Store, tenant: &Tenant, environment: &EnvironmentId) -> Result<Option<Operation>, StoreError> {
+pub(super) async fn active_now(
+    store: &Store,
+    tenant: &Tenant,
+    environment: &EnvironmentId,
+) -> Result<Option<Operation>, StoreError> {
     let tenant = tenant.id();
-    Ok(select!("WHERE tenant_id = ? AND environment_id = ? AND exclusive = 1 AND state IN ('queued', 'running')", tenant, environment)
-        .fetch_optional(store.read())
-        .await?)
+    Ok(select!(
+        "WHERE tenant_id = ? AND environment_id = ? AND exclusive = 1 AND state IN ('queued', 'running')",
+        tenant,
+        environment
+    )
+    .fetch_optional(store.read())
+    .await?)
 }
 
 pub(super) async fn set_input(tx: &mut Write, id: &OperationId, input: &str) -> Result<(), StoreError> {

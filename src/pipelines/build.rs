@@ -138,12 +138,17 @@ impl Deployer {
     async fn run_build(&self, job: &Progress<'_>, prepared: &Prepared, no_cache: bool) -> Result<ImageRef, Failure> {
         let operator = &self.parts.builds;
         let tag = format!("wharf/{}:{}", job.environment.id, job.operation.id);
-        let context = tokio::fs::File::open(&prepared.context).await.map_err(|e| Failure::platform("the source cannot be read", &e))?;
-        let context = ReaderStream::with_capacity(context, 64 * 1024)
-            .map(|chunk: std::io::Result<Bytes>| chunk.map_err(|e| EngineError::Refused(format!("the source cannot be read: {e}"))));
+        let context = tokio::fs::File::open(&prepared.context)
+            .await
+            .map_err(|e| Failure::platform("the source cannot be read", &e))?;
+        let context = ReaderStream::with_capacity(context, 64 * 1024).map(|chunk: std::io::Result<Bytes>| {
+            chunk.map_err(|e| EngineError::Refused(format!("the source cannot be read: {e}")))
+        });
         let mut secrets = BTreeMap::new();
         if let Some(file) = &operator.extra_ca_file {
-            let bytes = tokio::fs::read(file).await.map_err(|e| Failure::platform("the extra CA certificates cannot be read", &e))?;
+            let bytes = tokio::fs::read(file)
+                .await
+                .map_err(|e| Failure::platform("the extra CA certificates cannot be read", &e))?;
             secrets.insert(CA_SECRET.to_owned(), bytes);
         }
         let request = BuildRequest {
@@ -197,7 +202,9 @@ async fn follow_build(
             Some(Ok(BuildEvent::Step(text))) => job.log.step(text).await,
             Some(Ok(BuildEvent::Output(text))) => job.log.output(text).await,
             Some(Ok(BuildEvent::Built(id))) => return Ok(id),
-            Some(Err(error @ (EngineError::BuildFailed(_) | EngineError::ImageMissing { .. } | EngineError::TimedOut { .. }))) => {
+            Some(Err(
+                error @ (EngineError::BuildFailed(_) | EngineError::ImageMissing { .. } | EngineError::TimedOut { .. }),
+            )) => {
                 return Err(Failure::Theirs(chain(&error)));
             }
             Some(Err(error)) => return Err(Failure::engine(&error)),
@@ -250,5 +257,9 @@ fn describe(plan: &BuildPlan) -> String {
 
 /// Whose images and containers of an environment are.
 pub fn owner(environment: &Environment) -> Owner {
-    Owner { tenant: environment.tenant_id.clone(), project: environment.project_id.clone(), environment: environment.id.clone() }
+    Owner {
+        tenant: environment.tenant_id.clone(),
+        project: environment.project_id.clone(),
+        environment: environment.id.clone(),
+    }
 }

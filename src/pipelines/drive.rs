@@ -34,7 +34,9 @@ impl Failure {
     pub(super) fn engine(error: &crate::engine::EngineError) -> Self {
         use crate::engine::EngineError as E;
         match error {
-            E::ImageMissing { .. } | E::BuildFailed(_) | E::StartFailed(_) | E::TimedOut { .. } => Self::Theirs(chain(error)),
+            E::ImageMissing { .. } | E::BuildFailed(_) | E::StartFailed(_) | E::TimedOut { .. } => {
+                Self::Theirs(chain(error))
+            }
             E::Unreachable(_) | E::NotFound(_) | E::Refused(_) => Self::Platform(chain(error)),
         }
     }
@@ -100,11 +102,20 @@ impl Deployer {
         let environment = projects::by_id(&self.parts.store, &tenant, &operation.environment)
             .await?
             .ok_or_else(|| Failure::Platform("the app is gone".to_owned()))?;
-        let job = Progress { operation, environment: &environment, tenant: &tenant, operations: &self.parts.operations, log, cancel };
+        let job = Progress {
+            operation,
+            environment: &environment,
+            tenant: &tenant,
+            operations: &self.parts.operations,
+            log,
+            cancel,
+        };
         // A later phase than the first means that an earlier run came so far: its revision and attempt are stored.
         let resumed = operation.phase == phase::ROLLOUT;
         match input {
-            Input::Source { .. } | Input::Image { .. } | Input::Revision { .. } if resumed => self.resume_rollout(&job).await,
+            Input::Source { .. } | Input::Image { .. } | Input::Revision { .. } if resumed => {
+                self.resume_rollout(&job).await
+            }
             Input::Source { commit, message, no_cache, .. } => {
                 let stack = self.build(&job, no_cache).await?;
                 let number = self.store_revision(&job, &stack, commit.as_deref(), &message).await?;
@@ -139,7 +150,13 @@ impl Deployer {
         Ok(stack::from_image(&ImageRef { name: image.to_owned(), id: facts.id.clone() }, &facts))
     }
 
-    async fn store_revision(&self, job: &Progress<'_>, stack: &Stack, commit: Option<&str>, message: &str) -> Result<i64, Failure> {
+    async fn store_revision(
+        &self,
+        job: &Progress<'_>,
+        stack: &Stack,
+        commit: Option<&str>,
+        message: &str,
+    ) -> Result<i64, Failure> {
         let parts = &self.parts;
         // The newest configuration, which may have changed while the build ran.
         let now_environment = projects::by_id(&parts.store, job.tenant, &job.environment.id).await?;
@@ -205,7 +222,9 @@ impl Deployer {
                 let attempt = d.target.map(|t| t.0).expect("the guard has seen it");
                 self.finish_rollout(job, attempt).await
             }
-            _ => Err(Failure::Theirs("the rollout failed while the control plane was being restarted; see the release's reason".to_owned())),
+            _ => Err(Failure::Theirs(
+                "the rollout failed while the control plane was being restarted; see the release's reason".to_owned(),
+            )),
         }
     }
 
@@ -233,7 +252,8 @@ impl Deployer {
         let Some(release) = &stack.release else { return Ok(()) };
         job.log.step(format!("Release command: {}", release.command.join(" "))).await;
         let owner = build::owner(job.environment);
-        let outcome = self.parts.scheduler.run_release(&owner, number, stack, job.operation, &job.log, &job.cancel).await;
+        let outcome =
+            self.parts.scheduler.run_release(&owner, number, stack, job.operation, &job.log, &job.cancel).await;
         outcome.map_err(|reason| match reason {
             crate::scheduler::TaskFailure::Cancelled => Failure::Cancelled,
             crate::scheduler::TaskFailure::Failed(text) => Failure::Theirs(text),

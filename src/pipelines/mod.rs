@@ -15,8 +15,8 @@ pub mod recovery;
 pub mod settings;
 mod stack;
 
-pub use input::Input;
 pub use build::{QueuedBuild, owner};
+pub use input::Input;
 pub use settings::BuildSettings;
 
 use std::path::PathBuf;
@@ -151,7 +151,11 @@ impl Deployer {
             };
             if !live {
                 let path = entry.path();
-                let removed = if path.is_dir() { tokio::fs::remove_dir_all(&path).await } else { tokio::fs::remove_file(&path).await };
+                let removed = if path.is_dir() {
+                    tokio::fs::remove_dir_all(&path).await
+                } else {
+                    tokio::fs::remove_file(&path).await
+                };
                 if let Err(error) = removed {
                     tracing::warn!(path = %path.display(), error = chain(&error), "a source could not be removed");
                 }

@@ -69,7 +69,14 @@ fn port_of(facts: &ImageFacts, said: Option<u16>) -> u16 {
     own.or(said).or_else(|| facts.exposed_ports.first().copied()).unwrap_or(DEFAULT_PORT)
 }
 
-fn service_of(plan: &BuildPlan, kind: ServiceKind, image: &ImageRef, command: Option<&CommandLine>, port: u16, name: &str) -> Service {
+fn service_of(
+    plan: &BuildPlan,
+    kind: ServiceKind,
+    image: &ImageRef,
+    command: Option<&CommandLine>,
+    port: u16,
+    name: &str,
+) -> Service {
     let mut environment = BTreeMap::new();
     if kind == ServiceKind::Web {
         environment.insert("PORT".to_owned(), port.to_string());
@@ -90,7 +97,6 @@ fn service_of(plan: &BuildPlan, kind: ServiceKind, image: &ImageRef, command: Op
         stop_grace_seconds: STOP_GRACE_SECONDS,
     }
 }
-
 
 fn health_of(plan: &BuildPlan, kind: ServiceKind, name: &str) -> HealthCheck {
     let checks = plan.app.healthchecks.get(name).map(Vec::as_slice).unwrap_or_default();

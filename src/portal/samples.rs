@@ -142,7 +142,12 @@ pub(crate) fn app(state: AppState) -> AppView {
         instances: if deploying {
             vec![
                 instance("web.1", 41, "run", None),
-                instance("web.2", 41, "draining", Some("leaves as soon as its 3 open requests end, at the latest in 22 s")),
+                instance(
+                    "web.2",
+                    41,
+                    "draining",
+                    Some("leaves as soon as its 3 open requests end, at the latest in 22 s"),
+                ),
                 instance("web.3", 42, "ready", None),
             ]
         } else {
@@ -155,7 +160,12 @@ pub(crate) fn app(state: AppState) -> AppView {
         wanted: 1,
         healthy: 0,
         waiting_for: vec!["the next start in 14 s: it exited with status 1 twice within a minute".into()],
-        instances: vec![instance("worker.1", 42, "failed", Some("exited with status 1 after 2 s: KeyError: 'QUEUE_URL'"))],
+        instances: vec![instance(
+            "worker.1",
+            42,
+            "failed",
+            Some("exited with status 1 after 2 s: KeyError: 'QUEUE_URL'"),
+        )],
     };
     let domain = |host: &str, is_default| DomainView {
         host: host.into(),

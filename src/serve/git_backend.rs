@@ -1,7 +1,10 @@
 //! What git asks of the rest: who somebody is, what they may do, and the right to push.
 
 use crate::apps::{AppPath, Apps, Caller, SourceDeploy};
-use crate::git::{Access, Busy, Credential, CredentialId, Denied, GitBackend, GitFuture, Principal, Push, PublicKeyInfo, Repo, RepoPath};
+use crate::git::{
+    Access, Busy, Credential, CredentialId, Denied, GitBackend, GitFuture, Principal, PublicKeyInfo, Push, Repo,
+    RepoPath,
+};
 use crate::kernel::clock::Clock;
 use crate::kernel::error::chain;
 use crate::operations::Operations;
@@ -84,7 +87,8 @@ impl Backend {
 
     async fn take_right(&self, repo: &Repo, principal: &Principal) -> Result<Box<dyn Push>, Busy> {
         let caller = self.caller(principal, &repo.path, Access::Push).await.map_err(|e| Busy(e.to_string()))?;
-        let deploy = SourceDeploy { cause: "push".to_owned(), message: "git push".to_owned(), ..SourceDeploy::default() };
+        let deploy =
+            SourceDeploy { cause: "push".to_owned(), message: "git push".to_owned(), ..SourceDeploy::default() };
         let begun = self.apps.begin_source(&caller, &app(&repo.path), &deploy, phase::RECEIVE).await;
         let operation = begun.map_err(|e| Busy(chain(&e)))?;
         let url = self.apps.primary_url(&caller, &app(&repo.path)).await.ok().flatten();
@@ -123,7 +127,11 @@ impl GitBackend for Backend {
         Box::pin(self.nothing_changes(repo))
     }
 
-    fn begin_push<'a>(&'a self, repo: &'a Repo, principal: &'a Principal) -> GitFuture<'a, Result<Box<dyn Push>, Busy>> {
+    fn begin_push<'a>(
+        &'a self,
+        repo: &'a Repo,
+        principal: &'a Principal,
+    ) -> GitFuture<'a, Result<Box<dyn Push>, Busy>> {
         Box::pin(self.take_right(repo, principal))
     }
 }

@@ -49,7 +49,11 @@ impl RunningPush {
     }
 
     /// Stores the source, launches the operation, and turns its log into lines for the pusher.
-    fn events(&self, commit: PushedCommit, archive: ArchiveStream) -> impl futures_util::Stream<Item = DeployEvent> + Send + '_ {
+    fn events(
+        &self,
+        commit: PushedCommit,
+        archive: ArchiveStream,
+    ) -> impl futures_util::Stream<Item = DeployEvent> + Send + '_ {
         self.deployed.store(true, Ordering::SeqCst);
         let begin = async move {
             match self.launch(commit, archive).await {
@@ -99,7 +103,6 @@ impl RunningPush {
             futures_util::future::ready(event)
         })
     }
-
 }
 
 fn end_event(ended: &Operation, last_error: Option<&str>, url: Option<&str>) -> DeployEvent {

@@ -42,7 +42,11 @@ async fn keep_for_ever(options: &ServeOptions, port: u16, scheduler: &Scheduler)
             }
             // Started while another one runs, it takes the sockets over and lets the old one drain.
             Ok(status) => {
-                tracing::info!(from = status.version, to = env!("CARGO_PKG_VERSION"), "replacing the ingress without a gap");
+                tracing::info!(
+                    from = status.version,
+                    to = env!("CARGO_PKG_VERSION"),
+                    "replacing the ingress without a gap"
+                );
                 start(options, port, &client, Some(status.pid)).await;
             }
             Err(_) => start(options, port, &client, None).await,

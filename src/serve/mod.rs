@@ -108,7 +108,14 @@ pub async fn run(options: ServeOptions) -> anyhow::Result<()> {
         deployer: deployer.clone(),
         data: options.data.clone(),
     };
-    let web = web::Web { apps: apps.clone(), store: store.clone(), clock: clock.clone(), random: random.clone(), git: git.clone(), info };
+    let web = web::Web {
+        apps: apps.clone(),
+        store: store.clone(),
+        clock: clock.clone(),
+        random: random.clone(),
+        git: git.clone(),
+        info,
+    };
     let socket = options.run.join("api.sock");
     tasks.spawn(web::serve(web, web::listen(&socket)?, stop.clone()));
     tasks.spawn(ingress_keeper::keep(options.clone(), ports.http, scheduler.clone(), stop.clone()));
@@ -150,17 +157,16 @@ async fn lay_foundation(options: &ServeOptions) -> anyhow::Result<Foundation> {
             id
         }
     };
-    let installation = installation.parse().map_err(|e| anyhow::anyhow!("the database's installation id is not usable: {e}"))?;
+    let installation =
+        installation.parse().map_err(|e| anyhow::anyhow!("the database's installation id is not usable: {e}"))?;
     Ok(Foundation { store, vault, clock, random, installation, settings, _lock: lock })
 }
 
 fn make_private_dir(dir: &Path) -> anyhow::Result<()> {
     use std::os::unix::fs::DirBuilderExt;
-    std::fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(dir)
-        .with_context(|| format!("cannot make the directory {}; run as root, or choose another with --data and --run", dir.display()))
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).with_context(|| {
+        format!("cannot make the directory {}; run as root, or choose another with --data and --run", dir.display())
+    })
 }
 
 /// Two control planes on one data directory would undo each other's work.

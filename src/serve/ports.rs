@@ -47,7 +47,9 @@ async fn free_http_port(wanted: u16) -> anyhow::Result<u16> {
             Err(_) => {}
         }
     }
-    bail!("no port for HTTP can be had: {wanted} ({reason}) nor {HTTP_FALLBACKS:?}; free one, or name another with --http-port")
+    bail!(
+        "no port for HTTP can be had: {wanted} ({reason}) nor {HTTP_FALLBACKS:?}; free one, or name another with --http-port"
+    )
 }
 
 async fn ssh_listener(wanted: u16) -> (u16, Option<std::net::TcpListener>) {

@@ -53,7 +53,12 @@ pub(super) async fn announce(
     let end = Instant::now() + PATIENCE;
     while !answers(addresses).await {
         if Instant::now() > end {
-            bail!("the portal does not answer on port {} within {} s; see {}/ingress.log", addresses.http_port, PATIENCE.as_secs(), options.data.display());
+            bail!(
+                "the portal does not answer on port {} within {} s; see {}/ingress.log",
+                addresses.http_port,
+                PATIENCE.as_secs(),
+                options.data.display()
+            );
         }
         if stop.is_cancelled() {
             return Ok(());
@@ -83,7 +88,8 @@ pub(super) async fn announce(
 fn write(path: &Path, text: &[u8]) -> anyhow::Result<()> {
     let temporary = path.with_extension("json.new");
     let write = || -> std::io::Result<()> {
-        let mut file = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
+        let mut file =
+            std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
         file.write_all(text)?;
         std::fs::rename(&temporary, path)
     };

@@ -23,7 +23,8 @@ pub(super) fn load(data: &Path) -> anyhow::Result<PlatformSettings> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(PlatformSettings::default()),
         Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
     };
-    let settings: PlatformSettings = toml::from_str(&text).with_context(|| format!("{} is not valid", path.display()))?;
+    let settings: PlatformSettings =
+        toml::from_str(&text).with_context(|| format!("{} is not valid", path.display()))?;
     if let Some(file) = &settings.builds.extra_ca_file
         && !file.is_file()
     {

@@ -16,12 +16,7 @@ pub(super) const SPEC: Spec = Spec {
     plan,
 };
 
-const KNOWN: Known = Known {
-    tool: "bun",
-    default: "1",
-    lines: &["1"],
-    precision: 3,
-};
+const KNOWN: Known = Known { tool: "bun", default: "1", lines: &["1"], precision: 3 };
 
 fn detect(tree: &SourceTree) -> bool {
     let named = || {
@@ -52,10 +47,7 @@ fn plan(context: Context<'_>) -> Result<BuildPlan, DetectError> {
     plan.images.runtime = image;
     plan.versions.push(version);
     let lock = tree.first_of(&["bun.lock", "bun.lockb"]);
-    plan.package_manager = Some(PackageManager {
-        name: "bun".into(),
-        lockfile: lock.map(str::to_owned),
-    });
+    plan.package_manager = Some(PackageManager { name: "bun".into(), lockfile: lock.map(str::to_owned) });
     if !package.installs_with_source() {
         plan.manifests = present(tree, &["package.json", "bun.lock", "bun.lockb", "bunfig.toml", ".npmrc"]);
     }

@@ -80,22 +80,12 @@ pub(crate) fn no_start(id: Option<ProviderId>) -> DetectError {
 
 /// The whole source, or with a build the whole result, as the app's own folder.
 pub(crate) fn app_folder(built: bool) -> Artifact {
-    Artifact {
-        from: if built { "/app" } else { "." }.into(),
-        to: "/app".into(),
-        from_source: !built,
-        owned: true,
-    }
+    Artifact { from: if built { "/app" } else { "." }.into(), to: "/app".into(), from_source: !built, owned: true }
 }
 
 /// Something from the build stage that the app only reads.
 pub(crate) fn from_build(from: &str, to: &str) -> Artifact {
-    Artifact {
-        from: from.into(),
-        to: to.into(),
-        from_source: false,
-        owned: false,
-    }
+    Artifact { from: from.into(), to: to.into(), from_source: false, owned: false }
 }
 
 /// Those of these files that are there.

@@ -45,19 +45,13 @@ pub(super) fn plan(context: Context<'_>) -> Result<BuildPlan, DetectError> {
     };
     let mut plan = blank(context, Some(ProviderId::Static));
     if !tree.has(&join(&dir, "index.html")) {
-        plan.notes.push(Note::Warning(format!(
-            "{} is not there, so / will answer 404",
-            join(&dir, "index.html")
-        )));
+        plan.notes.push(Note::Warning(format!("{} is not there, so / will answer 404", join(&dir, "index.html"))));
     }
     let pushstate = staticfile(tree, "pushstate").is_some_and(|v| v == "enabled" || v == "true");
     let not_found = tree.has(&join(&dir, "404.html")).then(|| "404.html".to_owned());
     plan.images.runtime = context.image("static", SERVER_VERSION);
-    plan.static_site = Some(StaticSite {
-        dir: if dir.is_empty() { ".".into() } else { dir },
-        spa: pushstate,
-        not_found,
-    });
+    plan.static_site =
+        Some(StaticSite { dir: if dir.is_empty() { ".".into() } else { dir }, spa: pushstate, not_found });
     Ok(plan)
 }
 

@@ -82,10 +82,21 @@ pub(crate) fn samples(language: Language) -> Vec<crate::portal::samples::Sample>
         token("github actions", Scope::Deploy, None, Some(5_000_000)),
     ];
     let here = || shell(language, "/account");
-    let form = AccountForm { token_name: String::new(), public_key: "ssh-rsa nonsense".into(), ..AccountForm::default() };
-    let mut errors = Errors::field("public_key", "this is not an OpenSSH public key: it starts with ssh-ed25519, ssh-rsa or ecdsa-…");
+    let form =
+        AccountForm { token_name: String::new(), public_key: "ssh-rsa nonsense".into(), ..AccountForm::default() };
+    let mut errors = Errors::field(
+        "public_key",
+        "this is not an OpenSSH public key: it starts with ssh-ed25519, ssh-rsa or ecdsa-…",
+    );
     errors.add("token_name", "give the token a name");
-    let full = page(with_flash(here(), "flash.token_made"), tokens, vec![key], Some("wharf_3q2f81c95b7e4a0d9c1b8f6e5a4d3c2b1a0f9e8d"), AccountForm::default(), Errors::default());
+    let full = page(
+        with_flash(here(), "flash.token_made"),
+        tokens,
+        vec![key],
+        Some("wharf_3q2f81c95b7e4a0d9c1b8f6e5a4d3c2b1a0f9e8d"),
+        AccountForm::default(),
+        Errors::default(),
+    );
     vec![
         Sample::page("account", &full),
         Sample::page("account-empty", &page(here(), vec![], vec![], None, AccountForm::default(), Errors::default())),

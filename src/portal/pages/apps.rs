@@ -57,7 +57,8 @@ pub(crate) fn samples(language: Language) -> Vec<crate::portal::samples::Sample>
         app("shop", AppState::Deploying, 2, 2, Some(operation("deploy", "running", "build", 9))),
         app("status-page", AppState::Empty, 0, 0, None),
     ];
-    let page = |shell, apps| AppsPage { shell, base: "/t/acme".into(), origin: "https://wharf.example.net".into(), apps };
+    let page =
+        |shell, apps| AppsPage { shell, base: "/t/acme".into(), origin: "https://wharf.example.net".into(), apps };
     let full = page(with_flash(shell(language, "/t/acme"), "flash.destroying"), apps);
     let empty = page(shell(language, "/t/acme"), vec![]);
     vec![

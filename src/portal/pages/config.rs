@@ -40,8 +40,17 @@ pub(crate) fn samples(language: Language) -> Vec<crate::portal::samples::Sample>
     use crate::apps::AppState;
     use crate::portal::samples::{Sample, app, shell, viewer};
     let variables = |shown: bool| -> Vec<Variable> {
-        let all = [("DATABASE_URL", "postgres://shop:s3cret@db.internal/shop"), ("LOG_LEVEL", "info"), ("SIGNING_KEY", "-----BEGIN KEY-----\nMIIEvQIBADANBg\n-----END KEY-----")];
-        all.map(|(name, value)| Variable { name: name.into(), value: if shown { value.into() } else { String::new() }, remove: false }).into()
+        let all = [
+            ("DATABASE_URL", "postgres://shop:s3cret@db.internal/shop"),
+            ("LOG_LEVEL", "info"),
+            ("SIGNING_KEY", "-----BEGIN KEY-----\nMIIEvQIBADANBg\n-----END KEY-----"),
+        ];
+        all.map(|(name, value)| Variable {
+            name: name.into(),
+            value: if shown { value.into() } else { String::new() },
+            remove: false,
+        })
+        .into()
     };
     let page = |shell, variables, shown| ConfigPage {
         shell,
@@ -59,7 +68,10 @@ pub(crate) fn samples(language: Language) -> Vec<crate::portal::samples::Sample>
     wrong.variables[1].remove = true;
     wrong.rows = vec![("1BAD".into(), "x".into())];
     wrong.dotenv = "A=1\nnonsense".into();
-    wrong.errors = Errors::field("name", "the variable name `1BAD` is not valid: use letters, digits and underscores, not starting with a digit");
+    wrong.errors = Errors::field(
+        "name",
+        "the variable name `1BAD` is not valid: use letters, digits and underscores, not starting with a digit",
+    );
     wrong.errors.add("dotenv", "line 2: write NAME=value (a line that starts with # is a comment)");
     vec![
         Sample::page("config", &page(shell(language, path), variables(false), false)),

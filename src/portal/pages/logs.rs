@@ -44,7 +44,11 @@ pub(crate) fn samples(language: Language) -> Vec<crate::portal::samples::Sample>
         ("worker.1", "stderr", "Traceback (most recent call last):"),
         ("worker.1", "stderr", "  File \"/app/worker.py\", line 14, in <module>"),
         ("worker.1", "stderr", "KeyError: 'QUEUE_URL'"),
-        ("web.1", "stdout", "10.213.0.1 - GET /static/packing-slip-with-a-very-long-name-that-does-not-fit-a-phone.css 304 1ms"),
+        (
+            "web.1",
+            "stdout",
+            "10.213.0.1 - GET /static/packing-slip-with-a-very-long-name-that-does-not-fit-a-phone.css 304 1ms",
+        ),
         ("web.1", "stdout", "10.213.0.1 - POST /orders 303 44ms"),
     ];
     let page = |service: &str, lines| LogsPage {

@@ -61,10 +61,14 @@ pub(crate) fn samples(language: Language) -> Vec<crate::portal::samples::Sample>
         member("Grace Viewer", "grace@acme.example", Role::Viewer),
         member("林徽因", "lin.huiyin.with-a-long-address@research.acme.example", Role::Developer),
     ];
-    let page = |shell, form, errors| MembersPage { shell, base: "/t/acme".into(), members: members.clone(), form, errors };
+    let page =
+        |shell, form, errors| MembersPage { shell, base: "/t/acme".into(), members: members.clone(), form, errors };
     let path = "/t/acme/members";
     let form = MemberForm { email: "lin@acme.example".into(), role: "developer".into(), ..MemberForm::default() };
-    let wrong = Errors::field("email", "nobody here has the address `lin@acme.example`; a platform operator can make the account first");
+    let wrong = Errors::field(
+        "email",
+        "nobody here has the address `lin@acme.example`; a platform operator can make the account first",
+    );
     vec![
         Sample::page("members", &page(shell(language, path), MemberForm::default(), Errors::default())),
         Sample::page("members-errors", &page(shell(language, path), form, wrong)),

@@ -26,7 +26,8 @@ pub(crate) struct NewAppPage {
 #[cfg(test)]
 pub(crate) fn samples(language: Language) -> Vec<crate::portal::samples::Sample> {
     use crate::portal::samples::{Sample, shell};
-    let page = |form, errors| NewAppPage { shell: shell(language, "/t/acme/new"), base: "/t/acme".into(), form, errors };
+    let page =
+        |form, errors| NewAppPage { shell: shell(language, "/t/acme/new"), base: "/t/acme".into(), form, errors };
     let message = "the app name `My Shop` is not valid: use lower-case letters, digits and single hyphens, starting with a letter and not ending with a hyphen";
     vec![
         Sample::page("new-app", &page(NewAppForm::default(), Errors::default())),

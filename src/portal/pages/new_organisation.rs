@@ -28,7 +28,8 @@ pub(crate) fn samples(language: Language) -> Vec<crate::portal::samples::Sample>
     use crate::portal::samples::{Sample, shell};
     let page = |form, errors| NewOrganisationPage { shell: shell(language, "/organisations/new"), form, errors };
     let form = OrganisationForm { name: "Research lab".into(), slug: "Lab".into() };
-    let wrong = Errors::field("slug", "the tenant name `Lab` is not valid: use lower-case letters, digits and single hyphens");
+    let wrong =
+        Errors::field("slug", "the tenant name `Lab` is not valid: use lower-case letters, digits and single hyphens");
     vec![
         Sample::page("new-organisation", &page(OrganisationForm::default(), Errors::default())),
         Sample::page("new-organisation-errors", &page(form, wrong)),

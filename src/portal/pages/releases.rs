@@ -34,7 +34,11 @@ pub(crate) fn samples(language: Language) -> Vec<crate::portal::samples::Sample>
         changes: changes.iter().map(|&c| c.to_owned()).collect(),
     };
     let releases = vec![
-        release(42, "Show the order note on the packing slip", &["image of web: 3f9c2ab1 → 91bd0a77", "web: instances 1 → 2"]),
+        release(
+            42,
+            "Show the order note on the packing slip",
+            &["image of web: 3f9c2ab1 → 91bd0a77", "web: instances 1 → 2"],
+        ),
         release(41, "Switch the queue to Redis streams", &["image of web", "image of worker", "QUEUE_URL added"]),
         release(40, "config: LOG_LEVEL", &["LOG_LEVEL changed"]),
         release(39, "First release", &[]),

@@ -33,6 +33,11 @@ pub(crate) fn samples(language: Language) -> Vec<crate::portal::samples::Sample>
     let fresh = SetupPage { shell: shell.clone(), form: SetupForm::default(), errors: Errors::default() };
     let mut errors = Errors::field("password", "the password has 4 characters; use between 10 and 256");
     errors.add("tenant", "the tenant name `Acme Ltd` is not valid: use lower-case letters, digits and single hyphens");
-    let form = SetupForm { name: "Ada Byron".into(), email: "ada@acme.example".into(), tenant: "Acme Ltd".into(), ..SetupForm::default() };
+    let form = SetupForm {
+        name: "Ada Byron".into(),
+        email: "ada@acme.example".into(),
+        tenant: "Acme Ltd".into(),
+        ..SetupForm::default()
+    };
     vec![Sample::page("setup", &fresh), Sample::page("setup-errors", &SetupPage { shell, form, errors })]
 }

@@ -76,7 +76,9 @@ pub async fn of_user(store: &Store, user: &UserId) -> Result<Vec<Membership>, St
 /// # Errors
 /// When the database cannot be read.
 pub async fn platform_tenant(store: &Store, slug: &TenantSlug) -> Result<Option<Tenant>, StoreError> {
-    let id = sqlx::query_scalar!(r#"SELECT id AS "id: TenantId" FROM tenants WHERE slug = ?"#, slug).fetch_optional(store.read()).await?;
+    let id = sqlx::query_scalar!(r#"SELECT id AS "id: TenantId" FROM tenants WHERE slug = ?"#, slug)
+        .fetch_optional(store.read())
+        .await?;
     Ok(id.map(Tenant::platform))
 }
 

@@ -169,7 +169,11 @@ pub(in crate::tenancy) async fn by_token(
     Ok(Some(Principal::new(user, Credential::Token { id: row.token, scope: row.scope, tenant: row.tenant_id })))
 }
 
-pub(in crate::tenancy) async fn by_token_id(store: &Store, id: &TokenId, now: Timestamp) -> Result<Option<Principal>, StoreError> {
+pub(in crate::tenancy) async fn by_token_id(
+    store: &Store,
+    id: &TokenId,
+    now: Timestamp,
+) -> Result<Option<Principal>, StoreError> {
     let row = sqlx::query!(
         r#"SELECT u.id AS "id: UserId", u.email, u.name, u.is_operator AS "is_operator: bool",
                   k.scope AS "scope: Scope", k.tenant_id AS "tenant_id: TenantId"
