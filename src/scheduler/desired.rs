@@ -98,7 +98,10 @@ impl Reader {
             Some(known) => known.clone(),
             None => {
                 let stored = releases::get(store, tenant, environment, attempt.revision).await?.ok_or_else(|| {
-                    StoreError::Corrupt(format!("{environment} wants revision {}, which is not stored", attempt.revision))
+                    StoreError::Corrupt(format!(
+                        "{environment} wants revision {}, which is not stored",
+                        attempt.revision
+                    ))
                 })?;
                 let read = (Arc::new(stored.revision.stack), stored.revision.config_version);
                 self.stacks.insert(place, read.clone());

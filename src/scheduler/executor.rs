@@ -60,7 +60,8 @@ impl Scheduler {
         let mut tx = self.inner.parts.store.write().await?;
         let mut failures = Vec::new();
         for action in decisions {
-            let (Action::MarkServing { environment, version } | Action::FailTarget { environment, version, .. }) = action
+            let (Action::MarkServing { environment, version } | Action::FailTarget { environment, version, .. }) =
+                action
             else {
                 continue;
             };
@@ -147,11 +148,14 @@ impl Scheduler {
 
 /// What an answer of the engine says about the instance it was about.
 fn outcome(result: Result<(), EngineError>) -> Outcome {
-    let failed = |hopeless, reason: String| Outcome::Failed { hopeless, reason: format!("could not be started: {reason}") };
+    let failed =
+        |hopeless, reason: String| Outcome::Failed { hopeless, reason: format!("could not be started: {reason}") };
     match result {
         Ok(()) => Outcome::Done,
         Err(EngineError::Unreachable(_)) => Outcome::Unknown,
-        Err(EngineError::ImageMissing { image, reason }) => failed(true, format!("its image {image} cannot be had: {reason}")),
+        Err(EngineError::ImageMissing { image, reason }) => {
+            failed(true, format!("its image {image} cannot be had: {reason}"))
+        }
         Err(EngineError::StartFailed(reason)) => failed(false, reason),
         Err(error) => failed(false, chain(&error)),
     }

@@ -83,12 +83,7 @@ impl Scheduler {
     }
 
     /// The same with other figures, another way to probe and another ingress.
-    pub(super) fn with(
-        parts: SchedulerParts,
-        policy: Policy,
-        ask: Box<dyn Ask>,
-        port: Box<dyn SnapshotPort>,
-    ) -> Self {
+    pub(super) fn with(parts: SchedulerParts, policy: Policy, ask: Box<dyn Ask>, port: Box<dyn SnapshotPort>) -> Self {
         let memory = Memory::new(parts.clock.now());
         let boot = parts.random.token();
         let inner = Inner {

@@ -29,7 +29,10 @@ const TABLES_KEPT: usize = 64;
 pub enum Outcome {
     Done,
     /// The engine refused. `hopeless` when trying again cannot help; the reason follows the instance's name.
-    Failed { hopeless: bool, reason: String },
+    Failed {
+        hopeless: bool,
+        reason: String,
+    },
     /// The engine did not answer: that says nothing about the instance, the next observation will.
     Unknown,
 }

@@ -38,6 +38,3 @@ pub use runs::TaskFailure;
 
 #[cfg(test)]
 mod tests;
-
-mod handle_stub;
-pub use handle_stub::*;

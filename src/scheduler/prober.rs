@@ -49,7 +49,11 @@ impl Ask for NetworkProber {
                 Ok(Err(Refusal::Connect)) => not_listening(target.address),
                 Ok(Err(Refusal::Answer(detail))) => Probe::Failed { detail },
                 Err(_) => Probe::Failed {
-                    detail: format!("does not answer on port {} within {} ms", target.address.port(), deadline.as_millis()),
+                    detail: format!(
+                        "does not answer on port {} within {} ms",
+                        target.address.port(),
+                        deadline.as_millis()
+                    ),
                 },
             }
         })
@@ -100,7 +104,9 @@ async fn request(target: &ProbeTarget) -> Result<(), Refusal> {
     let path = target.check.path.as_deref().unwrap_or("/");
     let broken = |e: std::io::Error| Refusal::Answer(format!("breaks off the request GET {path} ({e})"));
     // `localhost` is what frameworks that check the host name allow by default.
-    let head = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nUser-Agent: Wharf-Health\r\nAccept: */*\r\nConnection: close\r\n\r\n");
+    let head = format!(
+        "GET {path} HTTP/1.1\r\nHost: localhost\r\nUser-Agent: Wharf-Health\r\nAccept: */*\r\nConnection: close\r\n\r\n"
+    );
     stream.write_all(head.as_bytes()).await.map_err(broken)?;
     let mut answer = Vec::with_capacity(ANSWER_BYTES);
     let mut buffer = [0; ANSWER_BYTES];

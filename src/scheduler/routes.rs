@@ -25,10 +25,9 @@ pub(super) fn routes(
     }
     let mut routes = platform.to_vec();
     for domain in &wish.domains {
-        let (Some(environment), Some(desired)) = (
-            wish.environments.get(&domain.environment_id),
-            wish.desired.environments.get(&domain.environment_id),
-        ) else {
+        let (Some(environment), Some(desired)) =
+            (wish.environments.get(&domain.environment_id), wish.desired.environments.get(&domain.environment_id))
+        else {
             continue;
         };
         let members = by_service.get(&(&domain.environment_id, &domain.service)).map_or(&[][..], Vec::as_slice);

@@ -66,12 +66,12 @@ impl Scheduler {
             .task_spec(owner, &stored.revision, &release.service, command, &operation.id)
             .await
             .map_err(TaskFailure::Failed)?;
-        self.run_task(&task, log, Duration::from_secs(u64::from(release.deadline_seconds)), cancel)
-            .await
-            .map_err(|failure| match failure {
+        self.run_task(&task, log, Duration::from_secs(u64::from(release.deadline_seconds)), cancel).await.map_err(
+            |failure| match failure {
                 TaskFailure::Failed(reason) => TaskFailure::Failed(format!("the release command {reason}")),
                 TaskFailure::Cancelled => TaskFailure::Cancelled,
-            })
+            },
+        )
     }
 
     /// The container of a one-off command in the image, environment and limits of a service of a revision.
@@ -88,11 +88,10 @@ impl Scheduler {
     ) -> Result<InstanceSpec, String> {
         let parts = &self.inner.parts;
         let known = || revision.stack.services.keys().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-        let found = revision
-            .stack
-            .services
-            .get(service)
-            .ok_or_else(|| format!("there is no service `{service}` in v{}; it has: {}", revision.number, known()))?;
+        let found =
+            revision.stack.services.get(service).ok_or_else(|| {
+                format!("there is no service `{service}` in v{}; it has: {}", revision.number, known())
+            })?;
         let tenant = Tenant::platform(owner.tenant.clone());
         let environment = projects::by_id(&parts.store, &tenant, &owner.environment)
             .await

@@ -46,7 +46,12 @@ pub fn variables(
 
 /// The container of one instance.
 #[must_use]
-pub fn instance(key: &InstanceKey, owner: &Owner, service: &Service, environment: BTreeMap<String, String>) -> InstanceSpec {
+pub fn instance(
+    key: &InstanceKey,
+    owner: &Owner,
+    service: &Service,
+    environment: BTreeMap<String, String>,
+) -> InstanceSpec {
     InstanceSpec {
         key: key.clone(),
         owner: owner.clone(),
@@ -99,4 +104,3 @@ pub fn task_key(owner: &Owner, service: &crate::kernel::name::ServiceName, revis
         slot: TASK_SLOT,
     }
 }
-

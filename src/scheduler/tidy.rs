@@ -42,7 +42,9 @@ impl Scheduler {
         tokio::time::sleep(FIRST_AFTER).await;
         loop {
             match self.tidy().await {
-                Ok(done) => tracing::info!(revisions = done.revisions, images = done.images, "removed what is not needed"),
+                Ok(done) => {
+                    tracing::info!(revisions = done.revisions, images = done.images, "removed what is not needed")
+                }
                 Err(error) => tracing::warn!(error = chain(&error), "cleaning up did not come to its end"),
             }
             tokio::time::sleep(EVERY).await;
