@@ -72,6 +72,12 @@ impl Default for Publication {
 }
 
 impl Scheduler {
+    /// The number of the newest table made by this run of the control plane; 0 before the first.
+    #[must_use]
+    pub fn table_generation(&self) -> u64 {
+        self.inner.publication.newest.borrow().as_ref().map_or(0, |s| s.generation)
+    }
+
     /// Makes these routes the newest table, unless they are already. `suspect` tables come from a view that is unsure.
     pub(super) fn publish(&self, routes: Vec<Route>, containers: &BTreeSet<String>, suspect: bool) {
         let newest = &self.inner.publication.newest;

@@ -15,7 +15,7 @@ const TASK_SLOT: u32 = 0;
 /// The environment an instance gets: what the platform gives to all, then the service's own, then the app's
 /// configuration; last what the platform promises, which nothing may replace, because routes depend on it.
 #[must_use]
-pub fn variables(
+pub(super) fn variables(
     everybody: &BTreeMap<String, String>,
     service: &Service,
     configuration: &config::Values,
@@ -46,7 +46,7 @@ pub fn variables(
 
 /// The container of one instance.
 #[must_use]
-pub fn instance(
+pub(super) fn instance(
     key: &InstanceKey,
     owner: &Owner,
     service: &Service,
@@ -72,7 +72,7 @@ pub fn instance(
 
 /// A container that runs one command in the image and environment of a service, to its end.
 #[must_use]
-pub fn task(
+pub(super) fn task(
     owner: &Owner,
     key: InstanceKey,
     service: &Service,
@@ -95,7 +95,7 @@ pub fn task(
 
 /// The key of a one-off container of a release.
 #[must_use]
-pub fn task_key(owner: &Owner, service: &crate::kernel::name::ServiceName, revision: i64) -> InstanceKey {
+pub(super) fn task_key(owner: &Owner, service: &crate::kernel::name::ServiceName, revision: i64) -> InstanceKey {
     InstanceKey {
         environment: owner.environment.clone(),
         service: service.clone(),

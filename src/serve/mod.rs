@@ -195,6 +195,7 @@ fn scheduler_parts(
         operations: operations.clone(),
         ingress: ingress.clone(),
         portal: web::route(&addresses.portal_host(), &options.run.join("api.sock")),
+        apps_env: std::collections::BTreeMap::new(),
     })
 }
 

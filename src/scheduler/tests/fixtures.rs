@@ -40,3 +40,23 @@ pub(super) fn stack_of<'a>(services: impl IntoIterator<Item = (&'a str, Service)
     let services = services.into_iter().map(|(name, s)| (name.parse().expect("a name"), s)).collect();
     Stack { services, release: None }
 }
+
+/// The environment row that goes with an owner.
+pub(super) fn environment(owner: &Owner) -> crate::tenancy::model::Environment {
+    crate::tenancy::model::Environment {
+        id: owner.environment.clone(),
+        tenant_id: owner.tenant.clone(),
+        tenant: "acme".parse().expect("a name"),
+        project_id: owner.project.clone(),
+        project: "shop".parse().expect("a name"),
+        slug: "production".parse().expect("a name"),
+        protected: false,
+        deploy_branch: None,
+        config_version: 0,
+        target_revision: None,
+        serving_revision: None,
+        stopped: false,
+        destroyed: false,
+        created_at: Timestamp(0),
+    }
+}

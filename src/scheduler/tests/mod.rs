@@ -2,7 +2,9 @@
 
 mod edits;
 mod fixtures;
+mod live;
 mod properties;
+mod rules;
 mod sim;
 mod simulation;
 mod world;
