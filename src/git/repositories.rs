@@ -1,6 +1,7 @@
 //! The bare repositories on disk: `DATA/git/<environment id>.git`, made when first asked for.
 
 use std::io;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use thiserror::Error;
@@ -39,6 +40,8 @@ impl Repositories {
         for path in [&new.root, &new.hooks] {
             std::fs::create_dir_all(path).map_err(files(path))?;
         }
+        // People's code is nobody else's business on this machine.
+        std::fs::set_permissions(&new.root, std::fs::Permissions::from_mode(0o700)).map_err(files(&new.root))?;
         let hook = new.hooks.join("pre-receive");
         // Replaced by a rename, so that a push that runs while the server starts always finds one.
         let fresh = new.hooks.join(format!(".pre-receive.{}", std::process::id()));
