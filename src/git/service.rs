@@ -136,6 +136,8 @@ impl Git {
         let repositories = Repositories::open(&settings.data, &settings.executable)
             .map_err(|e| StartError::Repositories(chain(&e)))?;
         let socket = settings.run.join("git-hook.sock");
+        // The hook runs in the repository, so a relative path would lead it astray.
+        let socket = std::path::absolute(&socket).map_err(|source| StartError::Socket { path: socket, source })?;
         let listener =
             hook_server::bind(&socket).map_err(|source| StartError::Socket { path: socket.clone(), source })?;
         let git = Self(Arc::new(Inner {
