@@ -18,6 +18,8 @@ const CHUNK: usize = 32 * 1024;
 pub(super) const CHUNKS_IN_FLIGHT: usize = 8;
 /// How long git may take to clean up after itself when it is told to stop.
 const GRACE: Duration = Duration::from_secs(3);
+/// A client that takes nothing for so long has gone, or holds up a deploy (a push suspended in its terminal).
+const STALL: Duration = Duration::from_secs(120);
 /// Bytes kept of what git writes to its standard error, for the log.
 const STDERR_KEPT: u64 = 4096;
 
@@ -141,7 +143,10 @@ async fn drain(mut stdout: impl AsyncRead + Unpin, output: &mpsc::Sender<Chunk>)
         chunk.reserve(CHUNK);
         match stdout.read_buf(&mut chunk).await {
             Ok(0) | Err(_) => return Ok(()),
-            Ok(_) => output.send(Ok(chunk.split().freeze())).await.map_err(drop)?,
+            Ok(_) => {
+                let send = output.send_timeout(Ok(chunk.split().freeze()), STALL);
+                send.await.map_err(drop)?;
+            }
         }
     }
 }

@@ -10,8 +10,6 @@ use tokio_util::sync::CancellationToken;
 use super::commands::View;
 use crate::kernel::error::chain;
 
-/// Each push leaves one pack; with more packs than this, reading gets slower.
-const MAX_PACKS: usize = 32;
 /// A repository that takes longer is left as it is until the next push.
 const DEADLINE: Duration = Duration::from_secs(600);
 
@@ -24,9 +22,9 @@ pub(super) async fn settle_head(repository: &Path, branch: &str) {
     }
 }
 
-/// Packs the repository into one pack if it has many. One at a time on the machine: `turn` has one permit.
-pub(super) async fn tidy(repository: PathBuf, turn: Arc<Semaphore>, stop: CancellationToken) {
-    if packs(&repository) <= MAX_PACKS {
+/// Packs the repository into one pack if it has more than `most`. One at a time on the machine: `turn` has one permit.
+pub(super) async fn tidy(repository: PathBuf, most: usize, turn: Arc<Semaphore>, stop: CancellationToken) {
+    if packs(&repository) <= most {
         return;
     }
     let work = async {

@@ -1,6 +1,7 @@
 //! The bare repositories on disk: `DATA/git/<environment id>.git`, made when first asked for.
 
 use std::io;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use thiserror::Error;
@@ -35,15 +36,21 @@ pub(super) struct Repositories {
 impl Repositories {
     /// Makes the directories and points the hook at this executable.
     pub(super) fn open(data: &Path, executable: &Path) -> Result<Self, RepositoryError> {
+        std::fs::create_dir_all(data).map_err(files(data))?;
+        // git runs in other directories and compares real paths, so ours are absolute and free of links.
+        let data = data.canonicalize().map_err(files(data))?;
         let new = Self { root: data.join("git"), hooks: data.join("git-hooks") };
         for path in [&new.root, &new.hooks] {
             std::fs::create_dir_all(path).map_err(files(path))?;
         }
+        // People's code is nobody else's business on this machine.
+        std::fs::set_permissions(&new.root, std::fs::Permissions::from_mode(0o700)).map_err(files(&new.root))?;
         let hook = new.hooks.join("pre-receive");
         // Replaced by a rename, so that a push that runs while the server starts always finds one.
         let fresh = new.hooks.join(format!(".pre-receive.{}", std::process::id()));
         let _ = std::fs::remove_file(&fresh);
-        std::os::unix::fs::symlink(executable, &fresh).map_err(files(&fresh))?;
+        std::os::unix::fs::symlink(std::path::absolute(executable).map_err(files(executable))?, &fresh)
+            .map_err(files(&fresh))?;
         std::fs::rename(&fresh, &hook).map_err(files(&hook))?;
         Ok(new)
     }

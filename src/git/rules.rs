@@ -82,7 +82,7 @@ fn one_branch(branch: &str, update: &RefUpdate, deploy: &DeployBranch, skip_depl
     if skip_deploy {
         return Verdict::Store(vec![
             format!("Stored {} on {branch}; not deployed (push option skip-deploy).", short(commit)),
-            "The next push without skip-deploy deploys it.".to_owned(),
+            "It goes live with the next commit you push without skip-deploy.".to_owned(),
         ]);
     }
     Verdict::Deploy {

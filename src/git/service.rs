@@ -31,6 +31,8 @@ use crate::kernel::random::Random;
 pub struct Limits {
     /// Largest pack of one push, in bytes.
     pub max_pack_bytes: u64,
+    /// Packs of one repository before they are made into one; each push leaves one, and many make reading slow.
+    pub packs: usize,
     /// Clones and fetches at the same time.
     pub fetches: usize,
     /// Pushes at the same time; one lasts as long as its build and deploy.
@@ -53,6 +55,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             max_pack_bytes: 2 * 1024 * 1024 * 1024,
+            packs: 32,
             fetches: 16,
             pushes: 32,
             ssh_connections: 64,
@@ -133,6 +136,8 @@ impl Git {
         let repositories = Repositories::open(&settings.data, &settings.executable)
             .map_err(|e| StartError::Repositories(chain(&e)))?;
         let socket = settings.run.join("git-hook.sock");
+        // The hook runs in the repository, so a relative path would lead it astray.
+        let socket = std::path::absolute(&socket).map_err(|source| StartError::Socket { path: socket, source })?;
         let listener =
             hook_server::bind(&socket).map_err(|source| StartError::Socket { path: socket.clone(), source })?;
         let git = Self(Arc::new(Inner {
@@ -314,7 +319,8 @@ impl Git {
         let branch = session.accepted.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(branch) = branch {
             maintenance::settle_head(&session.directory, &branch).await;
-            self.spawn(maintenance::tidy(session.directory.clone(), self.0.housekeeping.clone(), self.stopping()));
+            let (directory, turn) = (session.directory.clone(), self.0.housekeeping.clone());
+            self.spawn(maintenance::tidy(directory, self.limits().packs, turn, self.stopping()));
         }
         let mut right = session.push.lock().await;
         if let Ok(push) = std::mem::replace(&mut *right, Err("this push is over".to_owned())) {

@@ -181,7 +181,8 @@ impl Command {
 async fn read_limited(stream: Option<impl tokio::io::AsyncRead + Unpin>) -> std::io::Result<Vec<u8>> {
     let mut kept = Vec::new();
     let Some(mut stream) = stream else { return Ok(kept) };
-    let mut chunk = [0; 8192];
+    // On the heap: two of these inside every future that runs a child would make it large.
+    let mut chunk = vec![0; 8192];
     loop {
         let n = stream.read(&mut chunk).await?;
         if n == 0 {

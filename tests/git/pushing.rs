@@ -1,7 +1,9 @@
 //! Pushes that go through.
 
+use wharf::git::Limits;
+
 use crate::backend::Script;
-use crate::world::{World, noise};
+use crate::world::{World, eventually, noise};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_first_push_deploys_and_its_branch_is_the_one_from_then_on() {
@@ -156,4 +158,25 @@ async fn progress_arrives_line_by_line_while_the_deploy_runs() {
         world.backend.go_on();
     }
     assert!(client.wait().await.expect("ends").success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_packs_are_made_into_one_outside_of_pushes() {
+    let world = World::with(Limits { packs: 2, ..Limits::default() }).await;
+    let shop = world.shop().await;
+    for n in 0..3 {
+        shop.commit("n", n.to_string()).await;
+        shop.push(&["main"]).await.ok();
+    }
+    let packs = world.bare().join("objects/pack");
+    let count = || {
+        let names = std::fs::read_dir(&packs).expect("packs").flatten();
+        names.filter(|entry| entry.path().extension().is_some_and(|e| e == "pack")).count()
+    };
+    eventually("one pack is left", || count() == 1).await;
+    shop.commit("after", "after").await;
+    shop.push(&["main"]).await.ok();
+    let (done, back) = world.clone("back", &[&world.url("ann", "acme/shop.git")]).await;
+    done.ok();
+    assert_eq!(back.head().await, shop.head().await);
 }

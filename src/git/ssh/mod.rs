@@ -118,8 +118,13 @@ async fn connection(git: Git, config: Arc<Config>, stream: TcpStream) {
     let handler = Connection::new(git.clone(), signs.clone(), over);
     let login = git.limits().ssh_login;
     let Ok(line) = stream.as_fd().try_clone_to_owned() else { return };
+    let stop = git.stopping();
     // Dropping the attempt closes the socket.
-    let Ok(Ok(session)) = tokio::time::timeout(login, run_stream(config, stream, handler)).await else { return };
+    let session = tokio::select! {
+        session = tokio::time::timeout(login, run_stream(config, stream, handler)) => session,
+        () = stop.cancelled() => return,
+    };
+    let Ok(Ok(session)) = session else { return };
     watch(&git, session, &signs, login).await;
     // A session that is still shaking hands listens to nobody but the line: this ends it for certain.
     let _ = rustix::net::shutdown(&line, rustix::net::Shutdown::Both);
