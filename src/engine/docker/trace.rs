@@ -75,7 +75,8 @@ impl Trace {
         if !vertex.error.is_empty() && self.failed_step.is_none() && !vertex.error.contains("context canceled") {
             self.failed_step = Some((vertex.name.clone(), vertex.error.clone()));
         }
-        let internal = vertex.name.starts_with("[internal]") || vertex.name.is_empty();
+        // Old builders name one step of their own, the unpacking of the context, without the mark.
+        let internal = vertex.name.starts_with("[internal]") || ["", "copy /context /"].contains(&vertex.name.as_str());
         if vertex.started.is_none() || internal || !self.announced.insert(vertex.digest.clone()) {
             return;
         }
