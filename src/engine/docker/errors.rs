@@ -19,12 +19,21 @@ pub(super) fn engine(error: &Error, what: &str) -> EngineError {
         Error::HyperLegacyError { .. }
         | Error::HyperResponseError { .. }
         | Error::IOError { .. }
-        | Error::HttpClientError { .. } => EngineError::Unreachable(chain(error)),
+        | Error::HttpClientError { .. } => EngineError::Unreachable(innermost(error)),
         Error::SocketNotFoundError(path) => {
             EngineError::Unreachable(format!("there is no socket at {path}; is Docker installed and running?"))
         }
         other => EngineError::Refused(chain(other)),
     }
+}
+
+/// The cause at the bottom ("Connection refused"); the layers above it are the client's own and help nobody.
+pub(super) fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut cause = error;
+    while let Some(inner) = cause.source() {
+        cause = inner;
+    }
+    cause.to_string()
 }
 
 /// The status code, when it was Docker that answered.
@@ -68,14 +77,18 @@ pub(super) fn explain_start(message: &str) -> String {
 
 /// Why an image could not be pulled, in plain words.
 pub(super) fn explain_pull(message: &str) -> String {
-    let unreachable =
-        ["no such host", "dial tcp", "i/o timeout", "Client.Timeout", "connection refused", "TLS handshake"];
     let message = message.trim();
-    if unreachable.iter().any(|part| message.contains(part)) {
+    if says_unreachable(message) {
         return format!("the registry cannot be reached from this machine ({message})");
     }
     if message.contains("not found") || message.contains("manifest unknown") || message.contains("does not exist") {
         return format!("the registry has no such image, or it is private ({message})");
     }
     message.to_owned()
+}
+
+/// Whether these are the words of a network that does not lead to the registry.
+pub(super) fn says_unreachable(message: &str) -> bool {
+    let words = ["no such host", "dial tcp", "i/o timeout", "Client.Timeout", "connection refused", "TLS handshake"];
+    words.iter().any(|part| message.contains(part))
 }

@@ -18,6 +18,7 @@ use hyper_util::rt::TokioIo;
 use tokio::net::UnixStream;
 use tokio_util::task::AbortOnDropHandle;
 
+use super::errors::innermost;
 use crate::engine::EngineError;
 
 pub(super) type Body = UnsyncBoxBody<Bytes, io::Error>;
@@ -58,7 +59,7 @@ pub(super) struct Call<'a> {
 impl Call<'_> {
     /// Sends it and waits for the head of the answer, without a time limit: a build's answer may begin late.
     async fn send(self, body: Body) -> Result<(http::Response<Incoming>, AbortOnDropHandle<()>), EngineError> {
-        let unreachable = |e: &dyn std::error::Error| EngineError::Unreachable(e.to_string());
+        let unreachable = |e: &(dyn std::error::Error + 'static)| EngineError::Unreachable(innermost(e));
         let stream = UnixStream::connect(self.socket).await.map_err(|e| unreachable(&e))?;
         let (mut sender, connection) =
             hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|e| unreachable(&e))?;
@@ -72,10 +73,7 @@ impl Call<'_> {
             request = request.header(*name, value);
         }
         let request = request.body(body).map_err(|e| EngineError::Refused(e.to_string()))?;
-        let response = sender
-            .send_request(request)
-            .await
-            .map_err(|e| EngineError::Unreachable(crate::kernel::error::chain(&e)))?;
+        let response = sender.send_request(request).await.map_err(|e| EngineError::Unreachable(innermost(&e)))?;
         Ok((response, connection))
     }
 
@@ -154,7 +152,7 @@ impl Answer {
                             buffer.extend_from_slice(data);
                         }
                     }
-                    Some(Err(e)) => return Err(EngineError::Unreachable(crate::kernel::error::chain(&e))),
+                    Some(Err(e)) => return Err(EngineError::Unreachable(innermost(&e))),
                     None if buffer.is_empty() => return Ok(None),
                     None => {
                         let rest = buffer.split().freeze();

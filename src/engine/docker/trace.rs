@@ -75,7 +75,8 @@ impl Trace {
         if !vertex.error.is_empty() && self.failed_step.is_none() && !vertex.error.contains("context canceled") {
             self.failed_step = Some((vertex.name.clone(), vertex.error.clone()));
         }
-        let internal = vertex.name.starts_with("[internal]") || vertex.name.is_empty();
+        // Old builders name one step of their own, the unpacking of the context, without the mark.
+        let internal = vertex.name.starts_with("[internal]") || ["", "copy /context /"].contains(&vertex.name.as_str());
         if vertex.started.is_none() || internal || !self.announced.insert(vertex.digest.clone()) {
             return;
         }
@@ -87,6 +88,8 @@ impl Trace {
     fn failure(&self, message: &str) -> String {
         let hint = if message.contains("exit code: 137") {
             "; the step was killed, most likely because it used more memory than a build may"
+        } else if super::errors::says_unreachable(message) {
+            "; the registry of a base image cannot be reached from this machine"
         } else {
             ""
         };
@@ -102,4 +105,71 @@ fn output(bytes: &[u8]) -> BuildEvent {
     let text = String::from_utf8_lossy(bytes);
     let text = text.trim_end_matches('\r');
     BuildEvent::Output(text.rsplit('\r').next().unwrap_or(text).to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use bollard::moby::buildkit::v1::VertexLog;
+
+    use super::*;
+
+    fn step(digest: &str, name: &str) -> Vertex {
+        let started = Some(Default::default());
+        Vertex { digest: digest.to_owned(), name: name.to_owned(), started, ..Default::default() }
+    }
+
+    fn log(digest: &str, text: &str) -> VertexLog {
+        VertexLog { vertex: digest.to_owned(), msg: text.as_bytes().to_vec(), ..Default::default() }
+    }
+
+    fn progress(trace: &mut Trace, vertexes: Vec<Vertex>, logs: Vec<VertexLog>) -> Vec<BuildEvent> {
+        trace.progress(&StatusResponse { vertexes, logs, ..Default::default() })
+    }
+
+    fn said(text: &str) -> BuildEvent {
+        BuildEvent::Output(text.to_owned())
+    }
+
+    #[test]
+    fn a_step_is_announced_once_when_it_begins() {
+        let mut trace = Trace::default();
+        let waiting = Vertex { started: None, ..step("a", "[1/2] FROM x") };
+        assert_eq!(progress(&mut trace, vec![waiting, step("i", "[internal] load context")], vec![]), []);
+        let begun = vec![step("a", "[1/2] FROM x"), Vertex { cached: true, ..step("b", "[2/2] RUN y") }];
+        let expected = ["[1/2] FROM x", "[2/2] RUN y (cached)"].map(|s| BuildEvent::Step(s.to_owned()));
+        assert_eq!(progress(&mut trace, begun.clone(), vec![]), expected);
+        assert_eq!(progress(&mut trace, begun, vec![]), []);
+    }
+
+    #[test]
+    fn output_is_joined_to_lines_for_each_step() {
+        let mut trace = Trace::default();
+        assert_eq!(progress(&mut trace, vec![], vec![log("a", "hel"), log("b", "other\n")]), [said("other")]);
+        assert_eq!(progress(&mut trace, vec![], vec![log("a", "lo\n\n")]), [said("hello"), said("")]);
+        assert_eq!(progress(&mut trace, vec![], vec![log("a", "10 %\r50 %\r100 %\r\n")]), [said("100 %")]);
+        let long = "x".repeat(LINE_LIMIT + 1);
+        assert_eq!(progress(&mut trace, vec![], vec![log("a", &long)]), [said(&long[..LINE_LIMIT])]);
+        assert!(trace.add(br#"{"id":"moby.image.id","aux":{"ID":"sha256:1"}}"#).unwrap().is_empty());
+        assert_eq!(trace.end().unwrap(), [said("x"), BuildEvent::Built("sha256:1".to_owned())]);
+    }
+
+    #[test]
+    fn a_failure_names_its_step_and_its_likely_cause() {
+        let mut trace = Trace::default();
+        let failed = Vertex { error: "exit code: 137".to_owned(), ..step("a", "[2/2] RUN y") };
+        let cancelled = Vertex { error: "context canceled".to_owned(), ..step("b", "[1/2] RUN z") };
+        progress(&mut trace, vec![cancelled, failed], vec![]);
+        let error = trace.add(br#"{"errorDetail":{"message":"executor failed: exit code: 137"}}"#).unwrap_err();
+        assert!(error.starts_with("in step [2/2] RUN y: exit code: 137; the step was killed"), "{error}");
+        let offline = br#"{"errorDetail":{"message":"docker.io/x: dial tcp: lookup registry: no such host"}}"#;
+        assert!(Trace::default().add(offline).unwrap_err().contains("cannot be reached"));
+    }
+
+    #[test]
+    fn no_image_is_a_failure_and_unknown_messages_are_none() {
+        let mut trace = Trace::default();
+        assert_eq!(trace.add(br#"{"news":1}"#), Ok(vec![]));
+        assert_eq!(trace.add(b"no json"), Ok(vec![]));
+        assert!(trace.end().unwrap_err().contains("without an image"));
+    }
 }
