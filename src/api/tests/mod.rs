@@ -1,5 +1,7 @@
 //! The whole API over a real database: who gets in, what is described, and how errors look.
 
+mod apps;
+
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
@@ -16,9 +18,15 @@ use super::access::{Access, Guard, Mounted, Public, Routes, Schemes};
 use super::problem::FACE;
 use super::{ApiState, SystemFuture, SystemInfo, SystemView, UPLOAD_LIMIT, openapi, router};
 use crate::apps::accounts::SETUP_TOKEN;
-use crate::apps::{Addresses, Apps};
+use crate::apps::{Addresses, Apps, Live};
+use crate::engine::Engine;
+use crate::engine::fake::FakeEngine;
+use crate::ingress;
 use crate::kernel::clock::Clock;
 use crate::kernel::random::Random;
+use crate::operations::Operations;
+use crate::pipelines::{self, BuildSettings, Deployer};
+use crate::scheduler::{Scheduler, SchedulerParts};
 use crate::store::{Store, settings};
 use crate::tenancy::credentials::hash_token;
 use crate::tenancy::vault::Vault;
@@ -41,11 +49,40 @@ fn view() -> SystemView {
 }
 
 fn state(folder: &Path, store: Store, clock: Clock) -> ApiState {
+    let guard = Guard::new(store.clone(), clock.clone());
     let random = Random::seeded(5);
+    let apps = apps(folder, store, clock.clone(), random.clone());
+    ApiState::new(apps, guard, clock, random, Arc::new(Quiet), UPLOAD_LIMIT)
+}
+
+/// The verbs over an engine in memory.
+fn apps(folder: &Path, store: Store, clock: Clock, random: Random) -> Apps {
     let vault = Vault::open(&folder.join("master.key"), true, &random).expect("makes a key");
     let addresses = Addresses { domain: "localhost".to_owned(), http_port: 80, ssh_port: 22 };
-    let apps = Apps::new(store.clone(), vault, clock.clone(), random.clone(), addresses);
-    ApiState::new(apps, Guard::new(store, clock.clone()), clock, random, Arc::new(Quiet), UPLOAD_LIMIT)
+    let engine: Arc<dyn Engine> = Arc::new(FakeEngine::new(clock.clone()));
+    let operations = Operations::new(store.clone(), clock.clone(), random.clone());
+    let scheduler = Scheduler::new(SchedulerParts {
+        store: store.clone(),
+        vault: vault.clone(),
+        clock: clock.clone(),
+        random: random.clone(),
+        engine: engine.clone(),
+        operations: operations.clone(),
+        ingress: ingress::Client::new(folder.join("ingress.sock")),
+        portal: ingress::snapshot::Route::default(),
+    });
+    let deployer = Deployer::new(pipelines::Parts {
+        store: store.clone(),
+        vault: vault.clone(),
+        clock: clock.clone(),
+        random: random.clone(),
+        engine: engine.clone(),
+        operations: operations.clone(),
+        scheduler: scheduler.clone(),
+        data_dir: folder.to_owned(),
+        builds: BuildSettings::default(),
+    });
+    Apps::new(store, vault, clock, random, addresses, Live { engine, operations, scheduler, deployer })
 }
 
 fn mounted(folder: &Path, world: &World) -> Mounted {
