@@ -14,7 +14,7 @@ use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderMap, StatusCode};
 use serde::Deserialize;
 use tokio_util::io::StreamReader;
-use utoipa::IntoParams;
+use utoipa::{IntoParams, ToSchema};
 
 use super::ApiState;
 use super::access::{App, In, State};
@@ -111,6 +111,12 @@ pub(super) struct Upload {
     no_cache: bool,
 }
 
+/// The bytes of an archive.
+#[derive(ToSchema)]
+#[schema(value_type = String, format = Binary)]
+#[expect(dead_code, reason = "it only describes the body, which is streamed")]
+pub(super) struct Archive(Vec<u8>);
+
 /// Media types an archive may be sent as.
 const ARCHIVES: [&str; 4] = ["application/x-tar", "application/gzip", "application/x-gzip", "application/octet-stream"];
 
@@ -118,7 +124,7 @@ const ARCHIVES: [&str; 4] = ["application/x-tar", "application/gzip", "applicati
 ///
 /// The body is a tar archive, perhaps compressed with gzip. It is streamed to disk.
 #[utoipa::path(post, context_path = APP, path = "/sources", tag = "deploy", params(Upload),
-    request_body(content((Vec<u8> = "application/x-tar"), (Vec<u8> = "application/gzip"))),
+    request_body(content((Archive = "application/x-tar"), (Archive = "application/gzip"))),
     responses((status = 202, description = "The sources are being built", body = OperationView)))]
 pub(super) async fn deploy_source(
     State(api): State<ApiState>,

@@ -10,7 +10,7 @@ use super::access::{App, In, State};
 use super::extract::Query;
 use super::problem::Problem;
 use super::routes::APP;
-use super::streaming::{Line, ndjson};
+use super::streaming::{HEARTBEAT, Line, ndjson};
 use crate::apps::{LogFilter, LogLine};
 
 /// Which lines are wanted.
@@ -43,5 +43,5 @@ pub(super) async fn logs(
     let follow = wanted.follow;
     let filter = LogFilter { service: wanted.service, since_seconds: wanted.since, tail: wanted.tail, follow };
     let lines = api.apps.logs(&caller, &app, filter).await?;
-    Ok(ndjson(lines.map_ok(Line::Item), follow))
+    Ok(ndjson(lines.map_ok(Line::Item), follow.then_some(HEARTBEAT)))
 }

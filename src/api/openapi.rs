@@ -50,8 +50,8 @@ use crate::apps::RunRequest;
 )]
 struct Annotations;
 
-/// The document as JSON, for the routes that are mounted. Routes outside of the API's base are left out.
-pub(super) fn document(entries: &[Entry]) -> String {
+/// The document for the routes that are mounted. Routes outside of the API's base are left out.
+pub(super) fn document(entries: &[Entry]) -> Value {
     let mut document = serde_json::to_value(Annotations::openapi()).expect("a description is representable as JSON");
     document["info"]["version"] = json!(env!("CARGO_PKG_VERSION"));
     document["components"]["securitySchemes"] = json!({
@@ -64,12 +64,16 @@ pub(super) fn document(entries: &[Entry]) -> String {
     document["components"]["responses"] = refusals().into_iter().map(|(s, d)| (name(s), refusal(d))).collect();
     for entry in entries.iter().filter(|e| e.path.starts_with(BASE)) {
         let Some(method) = &entry.method else { continue };
-        let operation = &mut document["paths"][&entry.path][method.as_str().to_ascii_lowercase()];
+        let path = &mut document["paths"][&entry.path];
+        let operation = &mut path[method.as_str().to_ascii_lowercase()];
         if operation.is_object() {
             complete(operation, entry);
+            if entry.path.contains('{') {
+                path["parameters"] = path_parameters(entry);
+            }
         }
     }
-    serde_json::to_string_pretty(&document).expect("a description is representable as JSON")
+    document
 }
 
 /// What can be refused, by status.
@@ -119,18 +123,22 @@ fn complete(operation: &mut Value, entry: &Entry) {
     operation["security"] = if public { json!([]) } else { json!([{"token": []}, {"session": []}]) };
     let has_body = operation.get("requestBody").is_some();
     let accepted = operation["responses"].get("202").is_some();
-    let parameters = parameters(entry, accepted);
-    if !parameters.is_empty() {
-        match operation["parameters"].as_array_mut() {
-            Some(list) => list.extend(parameters),
-            None => operation["parameters"] = Value::Array(parameters),
-        }
+    if accepted && entry.method == Some(Method::POST) {
+        push(
+            &mut operation["parameters"],
+            json!({
+                "name": "Idempotency-Key", "in": "header", "required": false, "schema": {"type": "string", "maxLength": 200},
+                "description": "Sent again with the same key within a day, the request is not carried out twice",
+            }),
+        );
     }
-    let in_path = entry.path.contains('{');
+    // Handlers' names are short; with the subject they are unique.
+    let id = operation["operationId"].as_str().unwrap_or_default();
+    operation["operationId"] = json!(format!("{}_{id}", operation["tags"][0].as_str().unwrap_or("api")));
     for (status, _) in refusals() {
         let possible = match status {
             401 | 403 => !public,
-            404 => in_path,
+            404 => entry.path.contains('{'),
             409 => entry.method != Some(Method::GET) && !public,
             400 | 413 | 415 | 422 => has_body,
             _ => true,
@@ -142,16 +150,24 @@ fn complete(operation: &mut Value, entry: &Entry) {
     }
 }
 
-/// The parameters of the path, and the key of requests that make an operation.
-fn parameters(entry: &Entry, accepted: bool) -> Vec<Value> {
+/// The parameters of the path.
+fn path_parameters(entry: &Entry) -> Value {
     let names = entry.path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'));
-    let mut parameters: Vec<_> =
-        names.map(|name| json!({"name": name, "in": "path", "required": true, "schema": {"type": "string"}})).collect();
-    if accepted && entry.method == Some(Method::POST) {
-        parameters.push(json!({
-            "name": "Idempotency-Key", "in": "header", "required": false, "schema": {"type": "string", "maxLength": 200},
-            "description": "Sent again with the same key within a day, the request is not carried out twice",
-        }));
+    let describe = |name: &str| match name {
+        "tenant" => "The short name of the organisation",
+        "project" => "The name of the app",
+        "environment" => "Such as `production`",
+        "id" => "The id, as lists give it",
+        "host" => "The host name",
+        _ => "The e-mail address",
+    };
+    let one = |name: &str| json!({"name": name, "in": "path", "required": true, "schema": {"type": "string"}, "description": describe(name)});
+    names.map(one).collect()
+}
+
+fn push(list: &mut Value, item: Value) {
+    match list.as_array_mut() {
+        Some(list) => list.push(item),
+        None => *list = Value::Array(vec![item]),
     }
-    parameters
 }

@@ -92,9 +92,9 @@ pub(super) async fn log(
     let lines = api.apps.follow_operation(&caller, &app, &id, query.after).await?;
     if query.follow {
         let end = end_of(api, caller, app, id).map_ok(|o| Line::Other(json!({"end": o})));
-        return Ok(ndjson(lines.map_ok(Line::Item).chain(end), true));
+        return Ok(ndjson(lines.map_ok(Line::Item).chain(end), Some(HEARTBEAT)));
     }
-    Ok(ndjson(present(lines).map_ok(Line::Item), false))
+    Ok(ndjson(present(lines).map_ok(Line::Item), None))
 }
 
 /// What the operation came to, asked once its lines have ended.

@@ -148,7 +148,7 @@ pub(super) async fn domains(
     App(app): App,
     Query(paging): Query<Paging>,
 ) -> Result<Json<Page<DomainView>>, Problem> {
-    Page::of(api.apps.detail(&caller, &app).await?.domains, &paging, |d| d.host.clone())
+    Page::of(api.apps.domains(&caller, &app).await?, &paging, |d| d.host.clone())
 }
 
 /// Add a domain.

@@ -27,7 +27,7 @@ pub(super) fn mount(state: ApiState) -> Mounted {
     let mounted = table.finish().wrap(|router| {
         router.method_not_allowed_fallback(platform::wrong_method).layer(from_fn_with_state(random, finish))
     });
-    document.get_or_init(|| openapi::document(mounted.entries()));
+    document.get_or_init(|| openapi::document(mounted.entries()).to_string());
     mounted
 }
 

@@ -41,17 +41,17 @@ where
     })
 }
 
-/// The stream as an answer; with `heartbeat`, an empty line comes when there is nothing to say for a while.
+/// The stream as an answer; an empty line comes when there was nothing to say for as long as `heartbeat`.
 /// An error ends it with a line that says so, since the status was sent long before.
-pub(super) fn ndjson<T, S>(lines: S, heartbeat: bool) -> Response
+pub(super) fn ndjson<T, S>(lines: S, heartbeat: Option<Duration>) -> Response
 where
     T: Serialize + Send + 'static,
     S: Stream<Item = Result<Line<T>, AppError>> + Send + 'static,
 {
     let bytes = stream::unfold(Some(Box::pin(lines)), move |lines| async move {
         let mut lines = lines?;
-        let next = if heartbeat {
-            match timeout(HEARTBEAT, lines.next()).await {
+        let next = if let Some(pause) = heartbeat {
+            match timeout(pause, lines.next()).await {
                 Ok(next) => next,
                 Err(_) => return Some((Bytes::from_static(b"\n"), Some(lines))),
             }
@@ -87,6 +87,8 @@ fn text<T: Serialize>(line: &Line<T>) -> Bytes {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use axum::body::to_bytes;
     use futures_util::{StreamExt as _, stream};
 
@@ -97,7 +99,7 @@ mod tests {
     async fn an_error_is_the_last_line() {
         let busy = Err(AppError::Busy("busy".to_owned()));
         let lines = stream::iter([Ok(Line::Item(1)), busy, Ok(Line::Item(2))]);
-        let body = to_bytes(ndjson(lines, false).into_body(), 1024).await.expect("reads");
+        let body = to_bytes(ndjson(lines, None).into_body(), 1024).await.expect("reads");
         let text = String::from_utf8(body.to_vec()).expect("text");
         let lines: Vec<_> = text.lines().collect();
         assert_eq!(lines.len(), 2, "{text}");
@@ -105,15 +107,15 @@ mod tests {
         assert!(lines[1].starts_with("{\"error\":{") && lines[1].contains("\"code\":\"busy\""), "{text}");
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn a_silent_stream_beats() {
         let lines = stream::iter([Ok::<_, AppError>(Line::Item(1))]).chain(stream::pending());
-        let mut body = ndjson(lines, true).into_body().into_data_stream();
+        let mut body = ndjson(lines, Some(Duration::from_millis(5))).into_body().into_data_stream();
         let mut next = async || body.next().await.expect("more").expect("bytes");
         assert_eq!((next().await, next().await, next().await), ("1\n".into(), "\n".into(), "\n".into()));
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn only_what_is_there_is_given() {
         let lines = stream::iter([1, 2]).chain(stream::pending());
         assert_eq!(present(lines).collect::<Vec<_>>().await, [1, 2]);

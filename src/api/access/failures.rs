@@ -38,14 +38,21 @@ impl Failures {
         *at = (*at).max(now).plus_ms(STEP_MS);
     }
 
-    /// Forgets those who are forgiven, or else the one nearest to it.
+    /// Forgets those who are forgiven, and, when that is not enough, the half that is nearest to it. A whole half,
+    /// so that somebody with very many addresses does not make each failure a search through all of them.
     fn make_room(&mut self, now: Timestamp) {
         self.forgiven_at.retain(|_, at| *at > now);
-        if self.forgiven_at.len() >= MOST_ADDRESSES
-            && let Some(nearest) = self.forgiven_at.iter().min_by_key(|(_, at)| **at).map(|(k, _)| k.clone())
-        {
-            self.forgiven_at.remove(&nearest);
+        if self.forgiven_at.len() < MOST_ADDRESSES {
+            return;
         }
+        let mut ends: Vec<_> = self.forgiven_at.values().copied().collect();
+        let (_, median, _) = ends.select_nth_unstable(MOST_ADDRESSES / 2);
+        let (median, mut to_go) = (*median, MOST_ADDRESSES / 2);
+        self.forgiven_at.retain(|_, at| {
+            let goes = *at <= median && to_go > 0;
+            to_go -= usize::from(goes);
+            !goes
+        });
     }
 
     #[cfg(test)]

@@ -25,6 +25,7 @@ use crate::tenancy::credentials::hash_token;
 use crate::tenancy::model::User;
 use crate::tenancy::roles::{Role, Scope};
 use crate::tenancy::store::{members, people};
+use crate::tenancy::vault::Vault;
 
 /// The tenant all requests go to; [`FOREIGN`] exists too, [`MISSING`] does not.
 pub(crate) const TENANT: &str = "acme";
@@ -84,12 +85,14 @@ pub(crate) struct World {
 }
 
 impl World {
-    /// Makes the database in this folder.
+    /// Makes the database and its master key in this folder.
     pub(crate) async fn new(folder: &Path) -> Self {
         let store = Store::open(&folder.join("wharf.db")).await.expect("opens");
         let clock = Clock::fake(Timestamp(1_800_000_000_000));
         let mut tx = store.write().await.expect("begins");
-        let mut made = Maker { tx: &mut tx, random: Random::seeded(1), now: clock.now(), samples: Vec::new() };
+        let random = Random::seeded(1);
+        let vault = Vault::open(&folder.join("master.key"), true, &random).expect("makes a key");
+        let mut made = Maker { tx: &mut tx, vault, random, now: clock.now(), samples: Vec::new() };
         made.fill().await;
         let mut samples = made.samples;
         tx.commit().await.expect("commits");
@@ -124,6 +127,7 @@ impl World {
 
 struct Maker<'a> {
     tx: &'a mut Write,
+    vault: Vault,
     random: Random,
     now: Timestamp,
     samples: Vec<(Who, Show)>,
@@ -154,8 +158,14 @@ impl Maker<'_> {
     async fn tenant(&mut self, slug: &str) -> TenantId {
         let id = TenantId::new(self.now, &self.random);
         let slug = slug.parse().expect("a slug");
-        let new =
-            members::NewTenant { id: &id, slug: &slug, name: slug.as_str(), is_primary: false, sealed_key: b"sealed" };
+        let sealed_key = self.vault.new_tenant_key(&id);
+        let new = members::NewTenant {
+            id: &id,
+            slug: &slug,
+            name: slug.as_str(),
+            is_primary: false,
+            sealed_key: &sealed_key,
+        };
         members::create_tenant(self.tx, new, self.now).await.expect("makes a tenant");
         id
     }

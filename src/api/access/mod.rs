@@ -3,10 +3,10 @@
 //! Every room that answers HTTP mounts its routes with [`Routes`]; there is no other way. A route is a method, a path,
 //! one of four declarations, and a handler:
 //!
-//! * [`Public`]: anybody;
-//! * [`Account`]: anybody with a valid credential, for their own account;
-//! * [`Operator`]: operators of the platform;
-//! * [`Within`] a tenant: members whose role and credential carry a [`Permission`]. The path must hold `{tenant}`.
+//! * [`Public`] says anybody;
+//! * [`Account`] says anybody with a valid credential, for their own account;
+//! * [`Operator`] says operators of the platform;
+//! * [`Within`] says members of the tenant in the path whose role and credential carry a [`Permission`].
 //!
 //! Invariants:
 //! * The declaration decides in the type system what a handler can ask for: [`Me`] exists only where somebody is known,

@@ -139,7 +139,6 @@ impl Mounted {
     }
 
     /// The router to serve.
-    #[must_use]
     pub fn into_router(self) -> Router {
         self.router
     }

@@ -1,5 +1,7 @@
 //! The whole API over a real database: who gets in, what is described, and how errors look.
 
+mod apps;
+
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
@@ -16,9 +18,15 @@ use super::access::{Access, Guard, Mounted, Public, Routes, Schemes};
 use super::problem::FACE;
 use super::{ApiState, SystemFuture, SystemInfo, SystemView, UPLOAD_LIMIT, openapi, router};
 use crate::apps::accounts::SETUP_TOKEN;
-use crate::apps::{Addresses, Apps};
+use crate::apps::{Addresses, Apps, Live};
+use crate::engine::Engine;
+use crate::engine::fake::FakeEngine;
+use crate::ingress;
 use crate::kernel::clock::Clock;
 use crate::kernel::random::Random;
+use crate::operations::Operations;
+use crate::pipelines::{self, BuildSettings, Deployer};
+use crate::scheduler::{Scheduler, SchedulerParts};
 use crate::store::{Store, settings};
 use crate::tenancy::credentials::hash_token;
 use crate::tenancy::vault::Vault;
@@ -41,11 +49,40 @@ fn view() -> SystemView {
 }
 
 fn state(folder: &Path, store: Store, clock: Clock) -> ApiState {
+    let guard = Guard::new(store.clone(), clock.clone());
     let random = Random::seeded(5);
+    let apps = apps(folder, store, clock.clone(), random.clone());
+    ApiState::new(apps, guard, clock, random, Arc::new(Quiet), UPLOAD_LIMIT)
+}
+
+/// The verbs over an engine in memory.
+fn apps(folder: &Path, store: Store, clock: Clock, random: Random) -> Apps {
     let vault = Vault::open(&folder.join("master.key"), true, &random).expect("makes a key");
     let addresses = Addresses { domain: "localhost".to_owned(), http_port: 80, ssh_port: 22 };
-    let apps = Apps::new(store.clone(), vault, clock.clone(), random.clone(), addresses);
-    ApiState::new(apps, Guard::new(store, clock.clone()), clock, random, Arc::new(Quiet), UPLOAD_LIMIT)
+    let engine: Arc<dyn Engine> = Arc::new(FakeEngine::new(clock.clone()));
+    let operations = Operations::new(store.clone(), clock.clone(), random.clone());
+    let scheduler = Scheduler::new(SchedulerParts {
+        store: store.clone(),
+        vault: vault.clone(),
+        clock: clock.clone(),
+        random: random.clone(),
+        engine: engine.clone(),
+        operations: operations.clone(),
+        ingress: ingress::Client::new(folder.join("ingress.sock")),
+        portal: ingress::snapshot::Route::default(),
+    });
+    let deployer = Deployer::new(pipelines::Parts {
+        store: store.clone(),
+        vault: vault.clone(),
+        clock: clock.clone(),
+        random: random.clone(),
+        engine: engine.clone(),
+        operations: operations.clone(),
+        scheduler: scheduler.clone(),
+        data_dir: folder.to_owned(),
+        builds: BuildSettings::default(),
+    });
+    Apps::new(store, vault, clock, random, addresses, Live { engine, operations, scheduler, deployer })
 }
 
 fn mounted(folder: &Path, world: &World) -> Mounted {
@@ -106,12 +143,15 @@ async fn the_description_and_the_table_name_the_same_paths() {
     let dir = tempfile::tempdir().expect("a folder");
     let world = World::new(dir.path()).await;
     let mounted = mounted(dir.path(), &world);
-    let document: Value = serde_json::from_str(&openapi::document(mounted.entries())).expect("JSON");
-    let mut described = BTreeSet::new();
+    let document = openapi::document(mounted.entries());
+    let (mut described, mut ids) = (BTreeSet::new(), BTreeSet::new());
     for (path, operations) in document["paths"].as_object().expect("paths") {
-        for (method, operation) in operations.as_object().expect("operations") {
+        for (method, operation) in
+            operations.as_object().expect("operations").iter().filter(|(m, _)| *m != "parameters")
+        {
             described.insert((method.to_uppercase(), path.clone()));
             assert!(operation["x-wharf-access"].is_string(), "{method} {path} is described but not mounted");
+            assert!(ids.insert(operation["operationId"].to_string()), "{method} {path} has the id of another one");
             assert!(operation["summary"].is_string(), "{method} {path} has no summary");
         }
     }
@@ -128,9 +168,8 @@ async fn the_description_and_the_table_name_the_same_paths() {
         };
         assert_eq!(operation["x-wharf-permission"], permission, "{method} {}", entry.path);
         for name in entry.path.split('/').filter_map(|p| p.strip_prefix('{')?.strip_suffix('}')) {
-            let described =
-                operation["parameters"].as_array().expect("parameters").iter().filter(|p| p["name"] == name);
-            assert_eq!(described.count(), 1, "{method} {} describes {name} once", entry.path);
+            let list = document["paths"][&entry.path]["parameters"].as_array().expect("parameters");
+            assert_eq!(list.iter().filter(|p| p["name"] == name).count(), 1, "{} describes {name}", entry.path);
         }
     }
 }
@@ -149,8 +188,7 @@ async fn every_reference_of_the_description_leads_somewhere() {
     }
     let dir = tempfile::tempdir().expect("a folder");
     let world = World::new(dir.path()).await;
-    let document: Value =
-        serde_json::from_str(&openapi::document(mounted(dir.path(), &world).entries())).expect("JSON");
+    let document = openapi::document(mounted(dir.path(), &world).entries());
     let mut found = Vec::new();
     references(&document, &mut found);
     assert!(found.len() > 100);
@@ -164,7 +202,8 @@ async fn every_reference_of_the_description_leads_somewhere() {
 async fn the_committed_description_is_current() {
     let dir = tempfile::tempdir().expect("a folder");
     let world = World::new(dir.path()).await;
-    let current = openapi::document(mounted(dir.path(), &world).entries()) + "\n";
+    let document = openapi::document(mounted(dir.path(), &world).entries());
+    let current = serde_json::to_string_pretty(&document).expect("JSON") + "\n";
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/openapi.json");
     if std::env::var_os("WHARF_UPDATE").is_some() {
         std::fs::write(&path, &current).expect("writes");
@@ -267,7 +306,7 @@ async fn wrong_requests_are_told_what_is_wrong_and_where() {
     }
     let long = format!("\"{}\"", "x".repeat(2 << 20));
     assert_eq!(send(&router, raw("application/json", &long)).await.problem(), (413, "too-large".to_owned()));
-    for (query, field) in [("limit=x", "limit"), ("limit=0", "limit"), ("cursor=%21", "cursor"), ("limt=1", "query")] {
+    for (query, field) in [("limit=x", "limit"), ("limit=0", "limit"), ("cursor=%21", "cursor"), ("limt=1", "limt")] {
         let path = format!("/api/v1/account/tokens?{query}");
         let answer = send(&router, request(Method::GET, &path, Some(token), None)).await;
         assert_eq!((answer.problem().0, answer.json()["field"].as_str()), (422, Some(field)), "{}", answer.text);
