@@ -109,7 +109,7 @@ pub(crate) fn operations() -> Vec<OperationView> {
     for (n, one) in list.iter_mut().enumerate() {
         one.id = format!("op_01937c1e00007000800000000000000{n}");
         one.revision = Some(42 - i64::try_from(n).expect("few"));
-        one.cause = ["push", "change", "push", "request", "request"][n].into();
+        one.cause = ["push", "config", "push", "rollback", "scale"][n].into();
     }
     list
 }
@@ -142,7 +142,12 @@ pub(crate) fn app(state: AppState) -> AppView {
         instances: if deploying {
             vec![
                 instance("web.1", 41, "run", None),
-                instance("web.2", 41, "draining", Some("leaves as soon as its 3 open requests end, at the latest in 22 s")),
+                instance(
+                    "web.2",
+                    41,
+                    "draining",
+                    Some("leaves as soon as its 3 open requests end, at the latest in 22 s"),
+                ),
                 instance("web.3", 42, "ready", None),
             ]
         } else {
@@ -155,7 +160,12 @@ pub(crate) fn app(state: AppState) -> AppView {
         wanted: 1,
         healthy: 0,
         waiting_for: vec!["the next start in 14 s: it exited with status 1 twice within a minute".into()],
-        instances: vec![instance("worker.1", 42, "failed", Some("exited with status 1 after 2 s: KeyError: 'QUEUE_URL'"))],
+        instances: vec![instance(
+            "worker.1",
+            42,
+            "failed",
+            Some("exited with status 1 after 2 s: KeyError: 'QUEUE_URL'"),
+        )],
     };
     let domain = |host: &str, is_default| DomainView {
         host: host.into(),

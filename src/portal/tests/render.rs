@@ -15,7 +15,8 @@ fn all_samples_are_written_for_browsers() {
         let folder = folder.join(language.tag());
         std::fs::create_dir_all(&folder).expect("the folder can be made");
         for sample in all(language) {
-            std::fs::write(folder.join(format!("{}.html", sample.name)), &sample.html).expect("the file can be written");
+            std::fs::write(folder.join(format!("{}.html", sample.name)), &sample.html)
+                .expect("the file can be written");
         }
     }
 }
@@ -27,7 +28,9 @@ fn every_page_is_well_formed_and_accessible() {
         for sample in all(language) {
             match Document::parse(&sample.html) {
                 Ok(document) => problems.extend(
-                    html::page_problems(&document).into_iter().map(|p| format!("{}/{}: {p}", language.tag(), sample.name)),
+                    html::page_problems(&document)
+                        .into_iter()
+                        .map(|p| format!("{}/{}: {p}", language.tag(), sample.name)),
                 ),
                 Err(error) => problems.push(format!("{}/{}: {error}", language.tag(), sample.name)),
             }
