@@ -54,7 +54,7 @@ pub(super) fn services(report: &EnvironmentReport, now: Timestamp) -> Vec<Servic
             let about = |w: &&String| w.starts_with(&prefix) || w.starts_with(&format!("{name}:")) || w.starts_with(&format!("{name} "));
             ServiceView {
                 name: name.to_owned(),
-                kind: any.map_or("worker", |s| if s.name == "web" { "web" } else { "worker" }).to_owned(),
+                kind: any.map_or("worker", |s| if s.kind == ServiceKind::Web { "web" } else { "worker" }).to_owned(),
                 wanted: any.map_or(0, |s| s.wanted),
                 healthy: any.map_or(0, |s| s.healthy),
                 waiting_for: report.waits.iter().filter(about).cloned().collect(),

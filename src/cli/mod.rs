@@ -1,24 +1,118 @@
 //! The command line: every verb of the platform for people and scripts. It speaks only the public HTTP API;
 //! the commands that run parts of the platform itself (`serve`, `ingress`, `static`) stand in `platform.rs`.
 //!
+//! Invariants: `--json` everywhere, exit codes as in [`failure::exit`], colours off with `NO_COLOR` or without a
+//! terminal, every help text with an example.
+//!
 //! To add a command: a file with its arguments and its function, a variant here, and an example in its help.
 
+mod account;
+mod aliases;
+mod apps;
+mod build;
+mod client;
+mod config;
+mod context;
+mod deploy;
+mod doctor;
+mod domains;
+mod failure;
+mod follow;
+mod logs;
+mod ops;
+mod output;
+mod people;
 mod platform;
+mod ps;
+mod releases;
+mod run;
+mod setup;
+mod status;
+#[cfg(test)]
+mod tests;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
-/// Turns a Linux VM with Docker into a multi-tenant PaaS.
+use context::Global;
+use failure::Failure;
+
+/// Push code, get a service: the command line of Wharf, a PaaS on your own machine.
 #[derive(Debug, Parser)]
-#[command(name = "wharf", version, about)]
+#[command(name = "wharf", version, about, propagate_version = true, subcommand_required = true, arg_required_else_help = true)]
+#[command(after_help = "First steps:\n  wharf login --url http://wharf.example.com\n  wharf apps create shop\n  git push wharf main")]
 struct Cli {
+    #[command(flatten)]
+    global: Global,
     #[command(subcommand)]
     command: Command,
 }
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// List, create and destroy apps
+    #[command(subcommand)]
+    Apps(apps::Command),
+    /// Build and deploy this directory, without git
+    Up(deploy::Up),
+    /// Deploy an image
+    Deploy(deploy::Deploy),
+    /// Show an app: what runs, and what it waits for
+    Status(status::Status),
+    /// Show what the app prints
+    Logs(logs::Logs),
+    /// Run a command in a fresh container of the app
+    Run(run::Run),
+    /// Show, scale, restart, stop and start instances
+    #[command(subcommand)]
+    Ps(ps::Command),
+    /// Show and change environment variables
+    #[command(subcommand)]
+    Config(config::Command),
+    /// Show and change domains
+    #[command(subcommand)]
+    Domains(domains::Command),
+    /// List releases
+    Releases(releases::Releases),
+    /// Go back to an earlier release
+    Rollback(releases::Rollback),
+    /// List, watch and cancel operations
+    #[command(subcommand)]
+    Ops(ops::Command),
+    /// Show how a directory would be built, offline
+    Build(build::Build),
+    /// Log in
+    Login(account::Login),
+    /// Forget the log-in
+    Logout(account::Logout),
+    /// Who am I, and where
+    Whoami(account::Whoami),
+    /// API tokens
+    #[command(subcommand)]
+    Tokens(account::Tokens),
+    /// SSH keys for git push
+    #[command(subcommand)]
+    Keys(account::Keys),
+    /// Members of the organisation
+    #[command(subcommand)]
+    Members(people::Members),
+    /// Organisations (operators)
+    #[command(subcommand)]
+    Tenants(people::Tenants),
+    /// People (operators)
+    #[command(subcommand)]
+    People(people::People),
+    /// Set a fresh installation up, on its own machine
+    Setup(setup::Setup),
+    /// Check the platform and say what is wrong
+    Doctor(doctor::Doctor),
+    /// Print a completion script for a shell
+    #[command(after_help = "Example:\n  wharf completions bash > /etc/bash_completion.d/wharf")]
+    Completions {
+        /// bash, zsh, fish, elvish or powershell
+        shell: clap_complete::Shell,
+    },
     #[command(flatten)]
     Platform(platform::Command),
 }
@@ -28,15 +122,67 @@ enum Command {
 pub fn main() -> ExitCode {
     // Two TLS back ends could be meant; name ours before anything connects.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-    let cli = Cli::parse();
-    let outcome = match cli.command {
-        Command::Platform(command) => platform::run(command),
-    };
-    match outcome {
-        Ok(code) => code,
+    let cli = Cli::parse_from(aliases::expand(std::env::args().collect()));
+    match cli.command {
+        Command::Platform(command) => match platform::run(command) {
+            Ok(code) => code,
+            Err(error) => {
+                eprintln!("wharf: {error:#}");
+                ExitCode::FAILURE
+            }
+        },
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "wharf", &mut std::io::stdout());
+            ExitCode::SUCCESS
+        }
+        command => client_main(&cli.global, command),
+    }
+}
+
+fn client_main(global: &Global, command: Command) -> ExitCode {
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
         Err(error) => {
-            eprintln!("wharf: {error:#}");
-            ExitCode::FAILURE
+            eprintln!("wharf: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    match runtime.block_on(dispatch(global, command)) {
+        Ok(code) => ExitCode::from(code),
+        Err(failure) => {
+            let mark = console::style("error:").red().bold().for_stderr();
+            eprintln!("{mark} {}", failure.message);
+            ExitCode::from(failure.code)
         }
     }
+}
+
+async fn dispatch(global: &Global, command: Command) -> Result<u8, Failure> {
+    match command {
+        Command::Apps(c) => apps::run(global, c).await,
+        Command::Up(c) => deploy::up(global, c).await,
+        Command::Deploy(c) => deploy::deploy(global, c).await,
+        Command::Status(c) => status::run(global, c).await,
+        Command::Logs(c) => logs::run(global, c).await,
+        Command::Run(c) => return run::run(global, c).await,
+        Command::Ps(c) => ps::run(global, c).await,
+        Command::Config(c) => config::run(global, c).await,
+        Command::Domains(c) => domains::run(global, c).await,
+        Command::Releases(c) => releases::list(global, c).await,
+        Command::Rollback(c) => releases::rollback(global, c).await,
+        Command::Ops(c) => ops::run(global, c).await,
+        Command::Build(c) => build::run(&c),
+        Command::Login(c) => account::login(global, c).await,
+        Command::Logout(c) => account::logout(&c),
+        Command::Whoami(c) => account::whoami(global, c).await,
+        Command::Tokens(c) => account::tokens(global, c).await,
+        Command::Keys(c) => account::keys(global, c).await,
+        Command::Members(c) => people::members(global, c).await,
+        Command::Tenants(c) => people::tenants(global, c).await,
+        Command::People(c) => people::people(global, c).await,
+        Command::Setup(c) => setup::run(global, c).await,
+        Command::Doctor(c) => doctor::run(global, c).await,
+        Command::Completions { .. } | Command::Platform(_) => Ok(()),
+    }
+    .map(|()| 0)
 }

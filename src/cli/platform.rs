@@ -9,6 +9,7 @@ use std::time::Duration;
 use clap::Subcommand;
 use tracing_subscriber::EnvFilter;
 
+use crate::builds::static_server::{self, StaticOptions};
 use crate::ingress::{self, IngressConfig};
 use crate::serve::{self, ServeOptions};
 
@@ -21,6 +22,26 @@ pub(super) enum Command {
     /// Run the data plane (started by `wharf serve`; also runs stand-alone with a snapshot file)
     #[command(after_help = "Example:\n  wharf ingress --run /run/wharf --data /var/lib/wharf --http 0.0.0.0:80")]
     Ingress(IngressOptions),
+    /// Serve a directory of static files
+    #[command(after_help = "Example:\n  wharf static --root ./dist --spa")]
+    Static(StaticArgs),
+}
+
+/// Options of the static file server.
+#[derive(Debug, clap::Args)]
+pub(super) struct StaticArgs {
+    /// The directory
+    #[arg(long, value_name = "DIR")]
+    root: PathBuf,
+    /// Port; the environment's PORT when left out
+    #[arg(long, env = "PORT", default_value_t = 8080)]
+    port: u16,
+    /// Answer unknown paths with the index page, for single-page apps
+    #[arg(long)]
+    spa: bool,
+    /// Page for unknown paths, relative to the directory
+    #[arg(long, value_name = "FILE")]
+    not_found: Option<String>,
 }
 
 /// Options of the data plane.
@@ -61,6 +82,12 @@ pub(super) fn run(command: Command) -> anyhow::Result<ExitCode> {
             // The control socket needs one thread only; requests run on threads of their own.
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             runtime.block_on(ingress::run(ingress_config(options), stop_signal()))?;
+        }
+        Command::Static(args) => {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            let listen = SocketAddr::from(([0, 0, 0, 0], args.port));
+            let options = StaticOptions { root: args.root, listen, spa: args.spa, not_found: args.not_found };
+            runtime.block_on(static_server::serve(options))?;
         }
     }
     Ok(ExitCode::SUCCESS)

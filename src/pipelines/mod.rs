@@ -159,6 +159,3 @@ impl Deployer {
         }
     }
 }
-
-#[cfg(test)]
-mod tests;

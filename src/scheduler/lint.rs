@@ -44,17 +44,7 @@ pub fn lint(plan: &Plan, desired: &Desired, world: &World, now: Timestamp) -> Ve
 }
 
 fn environment_of(action: &Action) -> Option<EnvironmentId> {
-    match action {
-        Action::RemoveNetwork { .. } => None,
-        Action::EnsureNetwork { environment, .. }
-        | Action::RemoveTask { environment, .. }
-        | Action::MarkServing { environment, .. }
-        | Action::FailTarget { environment, .. } => Some(environment.clone()),
-        Action::Start { key, .. }
-        | Action::Restart { key, .. }
-        | Action::Stop { key, .. }
-        | Action::Remove { key, .. } => Some(key.environment.clone()),
-    }
+    action.environment().cloned()
 }
 
 struct Look<'a> {

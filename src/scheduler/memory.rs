@@ -3,12 +3,14 @@
 //! decided with it is safe then, only slower (counts begin again, routes are held until probes are in).
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 
 use super::health::{Health, Probe, Verdict};
 use super::model::{Action, Desired, EngineView, Facts, IngressView, StopCause, Subject, Trouble, Wanted, World};
 use super::policy::Policy;
 use crate::engine::{ContainerState, InstanceKey, Observed, Role};
 use crate::kernel::clock::Timestamp;
+use crate::stack::HealthCheck;
 
 /// For so long after the engine failed to answer, a container missing from its list is still believed to be
 /// there: engines are known to answer with short lists just after they come back.
@@ -21,6 +23,27 @@ const FIRST_ROUND_MS: i64 = 10_000;
 /// Tables sent to the ingress and not yet acknowledged; more than this are never outstanding at a time,
 /// because the ingress takes only complete tables and the newest stands for all before it.
 const TABLES_KEPT: usize = 64;
+
+/// What became of an action.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    Done,
+    /// The engine refused. `hopeless` when trying again cannot help; the reason follows the instance's name.
+    Failed { hopeless: bool, reason: String },
+    /// The engine did not answer: that says nothing about the instance, the next observation will.
+    Unknown,
+}
+
+/// What a probe needs to know.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProbeTarget {
+    pub id: String,
+    /// The start of the run it is about.
+    pub run: Timestamp,
+    pub address: SocketAddr,
+    pub check: HealthCheck,
+    pub health: Health,
+}
 
 /// See the module.
 #[derive(Debug, Clone)]
@@ -142,18 +165,41 @@ impl Memory {
         }
     }
 
-    /// A probe of the run of a container that began at `run` came back.
-    pub fn probed(&mut self, desired: &Desired, id: &str, run: Timestamp, probe: Probe, now: Timestamp) {
-        let Some((containers, _)) = &self.seen else { return };
-        let Some(container) = containers.iter().find(|c| c.id == id) else { return };
+    /// A probe of the run of a container that began at `run` came back. True when that changes the judgement on it.
+    pub fn probed(&mut self, desired: &Desired, id: &str, run: Timestamp, probe: Probe, now: Timestamp) -> bool {
+        let Some((containers, _)) = &self.seen else { return false };
+        let Some(container) = containers.iter().find(|c| c.id == id) else { return false };
         let Some(service) =
             desired.environments.get(&container.key.environment).and_then(|e| e.service_of(&container.key))
         else {
-            return;
+            return false;
         };
-        if let Some(facts) = self.facts.get_mut(id).filter(|f| f.run == Some(run)) {
-            facts.health.record(&service.health, probe, now);
-        }
+        let Some(facts) = self.facts.get_mut(id).filter(|f| f.run == Some(run)) else { return false };
+        let kind = |health: &Health| std::mem::discriminant(&health.verdict(&service.health, run, now));
+        let before = kind(&facts.health);
+        facts.health.record(&service.health, probe, now);
+        kind(&facts.health) != before
+    }
+
+    /// Every running instance of a release that is wanted, with what a probe of it needs.
+    #[must_use]
+    pub fn probe_targets(&self, desired: &Desired) -> Vec<ProbeTarget> {
+        let Some((containers, _)) = &self.seen else { return Vec::new() };
+        let running = containers.iter().filter(|c| c.role == Role::Instance);
+        running.filter_map(|c| self.probe_target(desired, c)).collect()
+    }
+
+    fn probe_target(&self, desired: &Desired, container: &Observed) -> Option<ProbeTarget> {
+        let ContainerState::Running { started_at } = container.state else { return None };
+        let service = desired.environments.get(&container.key.environment)?.service_of(&container.key)?;
+        let facts = self.facts.get(&container.id).filter(|f| f.run == Some(started_at))?;
+        Some(ProbeTarget {
+            id: container.id.clone(),
+            run: started_at,
+            address: SocketAddr::new(container.address?, service.port?),
+            check: service.health.clone(),
+            health: facts.health.clone(),
+        })
     }
 
     /// The last line a container printed before it ended.
@@ -193,13 +239,14 @@ impl Memory {
         self.busy.insert(action.subject());
     }
 
-    /// It was carried out; `failure` says why it was not: whether trying again is hopeless, and the reason.
-    pub fn ended(&mut self, action: &Action, failure: Option<(bool, String)>, now: Timestamp) {
+    /// It was carried out, or not.
+    pub fn ended(&mut self, action: &Action, outcome: Outcome, now: Timestamp) {
         self.busy.remove(&action.subject());
         let (Action::Start { key, .. } | Action::Restart { key, .. }) = action else { return };
-        match failure {
-            None => drop(self.trouble.remove(key)),
-            Some((hopeless, reason)) => {
+        match outcome {
+            Outcome::Unknown => {}
+            Outcome::Done => drop(self.trouble.remove(key)),
+            Outcome::Failed { hopeless, reason } => {
                 let attempts = self.trouble.get(key).map_or(0, |t| t.attempts).saturating_add(1);
                 self.trouble.insert(key.clone(), Trouble { attempts, last_at: now, hopeless, reason });
             }
@@ -219,12 +266,15 @@ impl Memory {
         }
     }
 
-    /// The ingress says which table it has applied, and what requests are under way. A generation that was not
-    /// sent by this process tells nothing of what is in it.
-    pub fn ingress_said(&mut self, generation: u64, in_flight: BTreeMap<String, u64>, now: Timestamp) {
-        if self.tables.contains_key(&generation) {
-            self.applied = Some(generation);
-            self.tables = self.tables.split_off(&generation);
+    /// The ingress says which table it uses, and what requests are under way. Of a generation that was not sent by
+    /// this process, or is older than one that was acknowledged before, it is not known what is in it.
+    /// True when that may let the planner go on: another table is in use, or requests of an instance outside the
+    /// table have changed.
+    pub fn ingress_said(&mut self, generation: Option<u64>, in_flight: BTreeMap<String, u64>, now: Timestamp) -> bool {
+        let before = (self.applied, self.draining());
+        self.applied = generation.filter(|g| self.tables.contains_key(g));
+        if let Some(applied) = self.applied {
+            self.tables = self.tables.split_off(&applied);
         }
         self.in_flight = in_flight;
         let view = self.ingress_view();
@@ -235,6 +285,14 @@ impl Memory {
                 facts.left_routes_at.get_or_insert(now);
             }
         }
+        before != (self.applied, self.draining())
+    }
+
+    /// Requests of instances that are not in the table in use.
+    fn draining(&self) -> BTreeMap<String, u64> {
+        let table = self.applied.and_then(|g| self.tables.get(&g));
+        let outside = |id: &String| table.is_none_or(|t| !t.contains(id));
+        self.in_flight.iter().filter(|(id, _)| outside(id)).map(|(id, n)| (id.clone(), *n)).collect()
     }
 
     fn ingress_view(&self) -> IngressView {

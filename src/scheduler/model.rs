@@ -31,6 +31,8 @@ impl std::fmt::Display for Version {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Release {
     pub version: Version,
+    /// The version of the environment's configuration it is pinned to.
+    pub config_version: i64,
     pub stack: Arc<Stack>,
 }
 
@@ -235,6 +237,21 @@ pub enum Action {
 }
 
 impl Action {
+    /// Whose it is; a network that belongs to nobody any more has no environment.
+    #[must_use]
+    pub fn environment(&self) -> Option<&EnvironmentId> {
+        match self {
+            Self::RemoveNetwork { .. } => None,
+            Self::EnsureNetwork { environment, .. }
+            | Self::RemoveTask { environment, .. }
+            | Self::MarkServing { environment, .. }
+            | Self::FailTarget { environment, .. } => Some(environment),
+            Self::Start { key, .. } | Self::Restart { key, .. } | Self::Stop { key, .. } | Self::Remove { key, .. } => {
+                Some(&key.environment)
+            }
+        }
+    }
+
     /// What it is about.
     #[must_use]
     pub fn subject(&self) -> Subject {

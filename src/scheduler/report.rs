@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::model::{Version, Wanted};
 use crate::kernel::id::EnvironmentId;
+use crate::stack::ServiceKind;
 
 /// What every environment is at, and what it waits for.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
@@ -51,6 +52,8 @@ pub struct EnvironmentReport {
     pub target: Option<Version>,
     /// Nothing is left to be done and nothing is waited for.
     pub settled: bool,
+    /// All instances that shall take traffic are in the table the ingress uses.
+    pub routed: bool,
     pub services: Vec<ServiceReport>,
     pub instances: Vec<InstanceReport>,
     /// What is waited for, one plain sentence each; empty when settled.
@@ -69,6 +72,7 @@ impl EnvironmentReport {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ServiceReport {
     pub name: String,
+    pub kind: ServiceKind,
     pub version: Version,
     pub wanted: u32,
     pub healthy: u32,

@@ -27,6 +27,13 @@ struct CancelOnDrop {
     operation: Option<crate::kernel::id::OperationId>,
 }
 
+impl CancelOnDrop {
+    /// It has ended by itself.
+    fn disarm(&mut self) {
+        self.operation = None;
+    }
+}
+
 impl Drop for CancelOnDrop {
     fn drop(&mut self) {
         if let Some(id) = self.operation.take() {
@@ -84,7 +91,7 @@ impl RunningPush {
                     }
                 })),
                 Ok(FollowItem::End(ended)) => {
-                    guard.operation = None;
+                    guard.disarm();
                     Some(end_event(&ended, last_error.as_deref(), url.as_deref()))
                 }
                 Err(error) => Some(DeployEvent::Failed(vec![chain(&error)])),

@@ -81,7 +81,7 @@ fn plan_environment(scene: &Scene<'_>, draft: &mut Draft) -> Option<EnvironmentR
     if desired.wanted == Wanted::Destroyed {
         remove_network(scene, draft);
     }
-    wait_for_routes(scene, draft);
+    let routed = wait_for_routes(scene, draft);
     let phase = phase(scene, draft);
     Some(EnvironmentReport {
         phase,
@@ -89,6 +89,7 @@ fn plan_environment(scene: &Scene<'_>, draft: &mut Draft) -> Option<EnvironmentR
         serving: desired.serving.as_ref().map(|r| r.version),
         target: desired.target.as_ref().map(|t| t.release.version),
         settled: draft.actions.is_empty() && draft.waits.is_empty(),
+        routed,
         services: std::mem::take(&mut draft.services),
         instances: words::instances(scene),
         waits: std::mem::take(&mut draft.waits),
@@ -145,8 +146,8 @@ fn remove_stray_networks(
     }
 }
 
-/// Being healthy is not yet being reached: the ingress must have applied the table.
-fn wait_for_routes(scene: &Scene<'_>, draft: &mut Draft) {
+/// Being healthy is not yet being reached: the ingress must have applied the table. True when it has.
+fn wait_for_routes(scene: &Scene<'_>, draft: &mut Draft) -> bool {
     let missing = match &scene.world.ingress.applied {
         Some(applied) => draft.joined.iter().filter(|id| !applied.contains(*id)).count(),
         None => draft.joined.len(),
@@ -154,6 +155,7 @@ fn wait_for_routes(scene: &Scene<'_>, draft: &mut Draft) {
     if missing > 0 {
         draft.waits.push("the ingress has not applied the newest routes yet".to_owned());
     }
+    missing == 0
 }
 
 fn phase(scene: &Scene<'_>, draft: &Draft) -> Phase {

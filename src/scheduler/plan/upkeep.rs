@@ -81,7 +81,7 @@ pub(super) fn bring_up(scene: &Scene<'_>, release: &Release, turns: &mut Turns, 
             draft.resizing = serving && fresh > 0 && fresh + healthy == wanted;
         }
         let version = release.version;
-        draft.services.push(ServiceReport { name: name.to_string(), version, wanted, healthy });
+        draft.services.push(ServiceReport { name: name.to_string(), kind: service.kind, version, wanted, healthy });
     }
 }
 

@@ -43,7 +43,7 @@ pub(super) fn maybe_edit(sim: &mut Sim) {
             }
         }
         72..88 => {
-            let replicas = u32::try_from(sim.rng.between(0, 4)).expect("small");
+            let replicas = u32::try_from(sim.rng.between(1, 4)).expect("small");
             edit(sim, &id, |e| {
                 e.formation.insert("web".parse().expect("a name"), replicas);
             });

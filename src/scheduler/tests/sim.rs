@@ -11,7 +11,7 @@ use crate::kernel::clock::Timestamp;
 use crate::kernel::id::EnvironmentId;
 use crate::kernel::name::ServiceName;
 use crate::scheduler::lint::lint;
-use crate::scheduler::memory::Memory;
+use crate::scheduler::memory::{Memory, Outcome};
 use crate::scheduler::model::{
     Action, Desired, DesiredEnvironment, EngineView, Plan, Release, Target, Version, Wanted, network_name, version_of,
 };
@@ -50,7 +50,7 @@ impl SimEnvironment {
     }
 
     fn release(&self, version: Version) -> Release {
-        Release { version, stack: Arc::clone(&self.revision(version.revision).stack) }
+        Release { version, config_version: 0, stack: Arc::clone(&self.revision(version.revision).stack) }
     }
 
     pub(super) fn set_target(&mut self, revision: i64, now: Timestamp) {
@@ -68,7 +68,8 @@ pub(super) struct Sim {
     pub faults: bool,
     memory: Memory,
     generation: u64,
-    sent: BTreeSet<String>,
+    /// The table sent last by this process.
+    sent: Option<BTreeSet<String>>,
     under_way: Vec<(Timestamp, Action)>,
     pub trace: Vec<String>,
 }
@@ -85,7 +86,7 @@ impl Sim {
             policy,
             faults,
             generation: 0,
-            sent: BTreeSet::new(),
+            sent: None,
             under_way: Vec::new(),
             trace: Vec::new(),
         }
@@ -121,8 +122,8 @@ impl Sim {
         self.under_way = rest;
         let done: Vec<(Timestamp, Action)> = done;
         for (_, action) in done {
-            let result = self.apply(&action);
-            self.memory.ended(&action, result.err(), now);
+            let outcome = self.apply(&action);
+            self.memory.ended(&action, outcome, now);
         }
     }
 
@@ -138,7 +139,7 @@ impl Sim {
         if now >= self.world.ingress_down_until {
             let in_flight =
                 self.world.containers.iter().map(|(id, c)| (id.clone(), c.in_flight)).filter(|(_, n)| *n > 0);
-            self.memory.ingress_said(self.world.table.0, in_flight.collect(), now);
+            let _ = self.memory.ingress_said(Some(self.world.table.0), in_flight.collect(), now);
         }
         let mut world = self.memory.world();
         let made = plan(&desired, &world, &self.policy, now);
@@ -166,19 +167,19 @@ impl Sim {
         let now = self.world.now;
         for (id, c) in &self.world.containers {
             if let ContainerState::Running { started_at } = c.state {
-                self.memory.probed(desired, id, started_at, c.probe(now), now);
+                let _ = self.memory.probed(desired, id, started_at, c.probe(now), now);
             }
         }
     }
 
     fn publish(&mut self, made: &Plan) -> Result<(), String> {
         let Some(joined) = &made.joined else { return Ok(()) };
-        if *joined == self.sent && self.generation > 0 {
+        if Some(joined) == self.sent.as_ref() {
             return Ok(());
         }
         super::properties::nothing_well_is_dropped(self, joined)?;
         self.generation += 1;
-        self.sent.clone_from(joined);
+        self.sent = Some(joined.clone());
         let arrival = self.world.now.plus_ms(self.rng.between(0, 200));
         self.memory.table_sent(self.generation, joined.clone());
         self.world.on_the_way.push((arrival, self.generation, joined.clone()));
@@ -212,8 +213,8 @@ impl Sim {
     fn begin(&mut self, action: &Action) {
         let now = self.world.now;
         if matches!(action, Action::MarkServing { .. } | Action::FailTarget { .. }) {
-            let result = self.apply(action);
-            self.memory.ended(action, result.err(), now);
+            let outcome = self.apply(action);
+            self.memory.ended(action, outcome, now);
             return;
         }
         if let Action::Stop { id, grace_seconds, .. } = action
@@ -230,7 +231,7 @@ impl Sim {
         self.under_way.push((now.plus_ms(takes), action.clone()));
     }
 
-    fn apply(&mut self, action: &Action) -> Result<(), (bool, String)> {
+    fn apply(&mut self, action: &Action) -> Outcome {
         let now = self.world.now;
         match action {
             Action::MarkServing { environment, version } => {
@@ -240,7 +241,7 @@ impl Sim {
                     e.serving = Some(*version);
                     e.outcomes.push((*version, None));
                 }
-                return Ok(());
+                return Outcome::Done;
             }
             Action::FailTarget { environment, version, reason } => {
                 let e = self.environments.get_mut(environment).expect("known");
@@ -248,13 +249,12 @@ impl Sim {
                     e.target = None;
                     e.outcomes.push((*version, Some(reason.clone())));
                 }
-                return Ok(());
+                return Outcome::Done;
             }
             _ => {}
         }
         if !self.world.engine_is_up() || (self.faults && self.rng.per_mille(20)) {
-            // An engine that does not answer says nothing about the instance: the task reports it as such.
-            return Ok(());
+            return Outcome::Unknown;
         }
         match action {
             Action::EnsureNetwork { name, .. } => drop(self.world.networks.insert(name.clone())),
@@ -266,7 +266,10 @@ impl Sim {
             }
             Action::Start { key, owner } => {
                 let behaviour = self.environments[&key.environment].revision(key.revision).behaviours[&key.service];
-                return self.world.start(key, owner, behaviour);
+                return match self.world.start(key, owner, behaviour) {
+                    Ok(()) => Outcome::Done,
+                    Err((hopeless, reason)) => Outcome::Failed { hopeless, reason },
+                };
             }
             Action::Restart { id, .. } => {
                 if let Some(c) = self.world.containers.get_mut(id)
@@ -278,7 +281,7 @@ impl Sim {
             Action::Remove { id, .. } => drop(self.world.containers.remove(id)),
             _ => {}
         }
-        Ok(())
+        Outcome::Done
     }
 
     /// `kill -9` of the control plane: its memory is gone; calls under way may or may not have reached the engine.
@@ -292,7 +295,7 @@ impl Sim {
         self.memory = Memory::new(self.world.now);
         // The next process numbers its tables above all of this one's.
         self.generation = (self.generation / 1_000_000 + 1) * 1_000_000;
-        self.sent = self.world.table.1.clone();
+        self.sent = None;
     }
 
     /// Everything that shall be there, by key.

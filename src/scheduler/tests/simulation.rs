@@ -35,7 +35,8 @@ fn storm_and_calm(sim: &mut Sim) -> Result<(), String> {
     for step in 0..QUIET_STEPS {
         let plan = sim.step(QUIET_STEP_MS, false).map_err(|e| format!("quiet step {step}: {e}"))?;
         targets_end_in_time(sim).map_err(|e| format!("quiet step {step}: {e}"))?;
-        let settled = plan.actions.is_empty() && plan.report.environments.values().all(|e| e.settled);
+        let sees = plan.report.blind.is_none();
+        let settled = sees && plan.actions.is_empty() && plan.report.environments.values().all(|e| e.settled);
         still = if settled { still + 1 } else { 0 };
         if still == STILL_STEPS {
             return world_is_as_wanted(sim);

@@ -1,0 +1,119 @@
+//! Reads what shall run, for all environments of all tenants, out of the rooms that store it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use super::model::{Desired, DesiredEnvironment, Release, Target, Version, Wanted};
+use crate::engine::Owner;
+use crate::kernel::id::{EnvironmentId, OperationId};
+use crate::releases::{Attempt, store as releases};
+use crate::stack::Stack;
+use crate::store::{Store, StoreError};
+use crate::tenancy::access::Tenant;
+use crate::tenancy::model::{Domain, Environment};
+use crate::tenancy::store::{domains, projects};
+
+impl From<Attempt> for Version {
+    fn from(attempt: Attempt) -> Self {
+        Self { revision: attempt.revision, generation: attempt.generation }
+    }
+}
+
+impl From<Version> for Attempt {
+    fn from(version: Version) -> Self {
+        Self { revision: version.revision, generation: version.generation }
+    }
+}
+
+/// What is wanted, with the names and hosts that go with it.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Wish {
+    pub desired: Desired,
+    pub environments: BTreeMap<EnvironmentId, Environment>,
+    pub domains: Vec<Domain>,
+}
+
+/// Revisions already read. They never change, so they are read once and kept as long as they are wanted.
+#[derive(Default)]
+pub(super) struct Reader {
+    stacks: BTreeMap<(EnvironmentId, i64), (Arc<Stack>, i64)>,
+}
+
+impl Reader {
+    /// Everything that is wanted now.
+    pub(super) async fn read(&mut self, store: &Store, running: Vec<OperationId>) -> Result<Wish, StoreError> {
+        let mut wish = Wish { domains: domains::every(store).await?, ..Wish::default() };
+        wish.desired.operations = running.into_iter().collect();
+        for environment in projects::every(store).await? {
+            if let Some(desired) = self.environment(store, &environment).await? {
+                wish.desired.environments.insert(environment.id.clone(), desired);
+                wish.environments.insert(environment.id.clone(), environment);
+            }
+        }
+        self.forget_unwanted(&wish.desired);
+        Ok(wish)
+    }
+
+    async fn environment(
+        &mut self,
+        store: &Store,
+        environment: &Environment,
+    ) -> Result<Option<DesiredEnvironment>, StoreError> {
+        let tenant = Tenant::platform(environment.tenant_id.clone());
+        let Some(row) = releases::desired(store, &tenant, &environment.id).await? else { return Ok(None) };
+        let wanted = match (row.destroyed, row.stopped) {
+            (true, _) => Wanted::Destroyed,
+            (false, true) => Wanted::Stopped,
+            (false, false) => Wanted::Run,
+        };
+        let serving = match row.serving {
+            Some(attempt) => Some(self.release(store, &tenant, &environment.id, attempt).await?),
+            None => None,
+        };
+        // A target that already serves is no change any more.
+        let target = match row.target.filter(|(attempt, _)| row.serving != Some(*attempt)) {
+            Some((attempt, since)) => {
+                Some(Target { release: self.release(store, &tenant, &environment.id, attempt).await?, since })
+            }
+            None => None,
+        };
+        let owner = Owner {
+            tenant: environment.tenant_id.clone(),
+            project: environment.project_id.clone(),
+            environment: environment.id.clone(),
+        };
+        let formation = releases::formation(store, &tenant, &environment.id).await?;
+        Ok(Some(DesiredEnvironment { owner, wanted, target, serving, formation }))
+    }
+
+    async fn release(
+        &mut self,
+        store: &Store,
+        tenant: &Tenant,
+        environment: &EnvironmentId,
+        attempt: Attempt,
+    ) -> Result<Release, StoreError> {
+        let place = (environment.clone(), attempt.revision);
+        let (stack, config_version) = match self.stacks.get(&place) {
+            Some(known) => known.clone(),
+            None => {
+                let stored = releases::get(store, tenant, environment, attempt.revision).await?.ok_or_else(|| {
+                    StoreError::Corrupt(format!("{environment} wants revision {}, which is not stored", attempt.revision))
+                })?;
+                let read = (Arc::new(stored.revision.stack), stored.revision.config_version);
+                self.stacks.insert(place, read.clone());
+                read
+            }
+        };
+        Ok(Release { version: attempt.into(), config_version, stack })
+    }
+
+    fn forget_unwanted(&mut self, desired: &Desired) {
+        let wanted: BTreeSet<(EnvironmentId, i64)> = desired
+            .environments
+            .iter()
+            .flat_map(|(id, e)| e.releases().map(|r| (id.clone(), r.version.revision)))
+            .collect();
+        self.stacks.retain(|place, _| wanted.contains(place));
+    }
+}

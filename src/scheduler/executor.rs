@@ -1,0 +1,158 @@
+//! Carries single actions out. It makes no choices: an action names everything, and what the engine answers goes back
+//! into the memory for the next plan.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Semaphore;
+use tokio_util::task::TaskTracker;
+
+use super::desired::Wish;
+use super::handle::{Scheduler, lock};
+use super::memory::Outcome;
+use super::model::{Action, version_of};
+use super::spec;
+use crate::engine::{EngineError, InstanceKey, InstanceSpec, Owner};
+use crate::kernel::error::chain;
+use crate::releases::store as releases;
+use crate::store::StoreError;
+use crate::tenancy::access::Tenant;
+use crate::tenancy::store::config;
+
+/// Engine calls at the same time: enough that a slow one holds nobody up, few enough for a small machine.
+const CALLS_AT_ONCE: usize = 8;
+/// One engine call may take so long, besides the grace of a stop.
+const CALL_DEADLINE: Duration = Duration::from_secs(60);
+
+pub(super) struct Executor {
+    slots: Arc<Semaphore>,
+    pub tasks: TaskTracker,
+}
+
+impl Default for Executor {
+    fn default() -> Self {
+        Self { slots: Arc::new(Semaphore::new(CALLS_AT_ONCE)), tasks: TaskTracker::new() }
+    }
+}
+
+impl Scheduler {
+    /// Carries the actions of a plan out: what concerns only the database at once and together, the rest in the
+    /// background, each on its own.
+    pub(super) async fn execute(&self, actions: Vec<Action>, wish: &Arc<Wish>) {
+        let (decisions, calls): (Vec<Action>, Vec<Action>) =
+            actions.into_iter().partition(|a| matches!(a, Action::MarkServing { .. } | Action::FailTarget { .. }));
+        if !decisions.is_empty() {
+            match self.decide(&decisions, wish).await {
+                // What was decided changes what is wanted.
+                Ok(()) => self.nudge(),
+                Err(error) => tracing::error!(error = chain(&error), "decisions of the planner could not be stored"),
+            }
+        }
+        for action in calls {
+            lock(&self.inner.memory).begun(&action);
+            let (this, wish) = (self.clone(), Arc::clone(wish));
+            self.inner.executor.tasks.spawn(async move { this.carry_out(action, &wish).await });
+        }
+    }
+
+    /// Stores what was decided, in one transaction.
+    async fn decide(&self, decisions: &[Action], wish: &Wish) -> Result<(), StoreError> {
+        let mut tx = self.inner.parts.store.write().await?;
+        let mut failures = Vec::new();
+        for action in decisions {
+            let (Action::MarkServing { environment, version } | Action::FailTarget { environment, version, .. }) = action
+            else {
+                continue;
+            };
+            let Some(desired) = wish.desired.environments.get(environment) else { continue };
+            let tenant = Tenant::platform(desired.owner.tenant.clone());
+            let attempt = (*version).into();
+            if let Action::FailTarget { reason, .. } = action {
+                if releases::fail_target(&mut tx, &tenant, environment, attempt, reason).await? {
+                    tracing::info!(environment.id = %environment, revision = version.revision, reason, "a release was given up");
+                    failures.push((environment, attempt, reason.clone()));
+                }
+            } else if releases::mark_serving(&mut tx, &tenant, environment, attempt).await? {
+                tracing::info!(environment.id = %environment, revision = version.revision, "a release serves");
+            }
+        }
+        // Whoever sees the row without its target must find the reason, so the reason comes first.
+        for (environment, attempt, reason) in failures {
+            self.note_failure(environment, attempt, reason);
+        }
+        tx.commit().await?;
+        Ok(())
+    }
+
+    async fn carry_out(&self, action: Action, wish: &Wish) {
+        let Ok(_slot) = self.inner.executor.slots.acquire().await else { return };
+        let grace = match &action {
+            Action::Stop { grace_seconds, .. } => Duration::from_secs(u64::from(*grace_seconds)),
+            _ => Duration::ZERO,
+        };
+        let result = match tokio::time::timeout(CALL_DEADLINE + grace, self.call(&action, wish)).await {
+            Ok(result) => result,
+            Err(_) => {
+                let seconds = (CALL_DEADLINE + grace).as_secs();
+                Err(EngineError::TimedOut { what: "the call to the container engine".to_owned(), seconds })
+            }
+        };
+        if let Err(error) = &result {
+            tracing::warn!(?action, error = chain(error), "an action failed");
+        }
+        let outcome = outcome(result);
+        lock(&self.inner.memory).ended(&action, outcome, self.inner.parts.clock.now());
+        self.nudge();
+    }
+
+    async fn call(&self, action: &Action, wish: &Wish) -> Result<(), EngineError> {
+        let engine = &self.inner.parts.engine;
+        match action {
+            Action::EnsureNetwork { name, owner, .. } => engine.ensure_network(name, owner).await,
+            Action::RemoveNetwork { name } => engine.remove_network(name).await,
+            Action::Start { key, owner } => {
+                let spec = self.instance_spec(key, owner, wish).await.map_err(EngineError::StartFailed)?;
+                engine.start(&spec).await.map(drop)
+            }
+            Action::Restart { id, .. } => engine.restart(id).await,
+            Action::Stop { id, grace_seconds, .. } => engine.stop(id, *grace_seconds).await,
+            Action::Remove { id, .. } | Action::RemoveTask { id, .. } => engine.remove(id).await,
+            Action::MarkServing { .. } | Action::FailTarget { .. } => Ok(()),
+        }
+    }
+
+    async fn instance_spec(&self, key: &InstanceKey, owner: &Owner, wish: &Wish) -> Result<InstanceSpec, String> {
+        let gone = || "it is not wanted any more".to_owned();
+        let environment = wish.environments.get(&key.environment).ok_or_else(gone)?;
+        let desired = wish.desired.environments.get(&key.environment).ok_or_else(gone)?;
+        let release = desired.releases().find(|r| r.version == version_of(key)).ok_or_else(gone)?;
+        let service = release.stack.services.get(&key.service).ok_or_else(gone)?;
+        let configuration = self.configuration(owner, release.config_version).await?;
+        let everybody = &self.inner.parts.apps_env;
+        let variables = spec::variables(everybody, service, &configuration, environment, key);
+        Ok(spec::instance(key, owner, service, variables))
+    }
+
+    /// One version of an app's configuration, opened.
+    pub(super) async fn configuration(&self, owner: &Owner, version: i64) -> Result<config::Values, String> {
+        let parts = &self.inner.parts;
+        let tenant = Tenant::platform(owner.tenant.clone());
+        let opened = async {
+            let key = config::tenant_key(&parts.store, &parts.vault, &tenant).await?;
+            config::values(&parts.store, &key, &tenant, &owner.environment, version).await
+        };
+        opened.await.map_err(|e| format!("its configuration (version {version}) cannot be opened: {}", chain(&e)))
+    }
+}
+
+/// What an answer of the engine says about the instance it was about.
+fn outcome(result: Result<(), EngineError>) -> Outcome {
+    let failed = |hopeless, reason: String| Outcome::Failed { hopeless, reason: format!("could not be started: {reason}") };
+    match result {
+        Ok(()) => Outcome::Done,
+        Err(EngineError::Unreachable(_)) => Outcome::Unknown,
+        Err(EngineError::ImageMissing { image, reason }) => failed(true, format!("its image {image} cannot be had: {reason}")),
+        Err(EngineError::StartFailed(reason)) => failed(false, reason),
+        Err(error) => failed(false, chain(&error)),
+    }
+}

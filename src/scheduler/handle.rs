@@ -1,0 +1,199 @@
+//! The handle other rooms hold: nudge, look, wait. What it shows is what the last pass found.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::{Notify, watch};
+
+use super::desired::Wish;
+use super::executor::Executor;
+use super::memory::Memory;
+use super::policy::Policy;
+use super::prober::{Ask, NetworkProber};
+use super::publisher::{IngressPort, Publication, SnapshotPort};
+use super::report::{EnvironmentReport, Report};
+use crate::engine::Engine;
+use crate::ingress;
+use crate::ingress::snapshot::Route;
+use crate::kernel::clock::Clock;
+use crate::kernel::id::EnvironmentId;
+use crate::kernel::random::Random;
+use crate::operations::Operations;
+use crate::releases::Attempt;
+use crate::store::Store;
+use crate::tenancy::vault::Vault;
+
+/// Reasons of failed attempts kept for those who ask; older ones stand in the revision's row.
+const FAILURES_KEPT: usize = 1_000;
+
+/// What the scheduler works with.
+pub struct SchedulerParts {
+    pub store: Store,
+    pub vault: Vault,
+    pub clock: Clock,
+    pub random: Random,
+    pub engine: Arc<dyn Engine>,
+    pub operations: Operations,
+    pub ingress: ingress::Client,
+    /// The route of the portal and the API, which is always in the table.
+    pub portal: Route,
+    /// Environment variables every app and task gets, such as those that name an extra CA certificate.
+    pub apps_env: BTreeMap<String, String>,
+}
+
+/// The scheduler. Clones share everything; [`Scheduler::run`] must be running for anything to happen.
+#[derive(Clone)]
+pub struct Scheduler {
+    pub(super) inner: Arc<Inner>,
+}
+
+pub(super) struct Inner {
+    pub parts: SchedulerParts,
+    pub policy: Policy,
+    /// Names the tables of this run of the control plane.
+    pub boot: String,
+    pub ask: Box<dyn Ask>,
+    pub port: Box<dyn SnapshotPort>,
+    pub memory: Mutex<Memory>,
+    /// What was wanted at the last pass; probes are judged by it.
+    pub wish: Mutex<Arc<Wish>>,
+    pub executor: Executor,
+    pub publication: Publication,
+    report: Mutex<Report>,
+    failures: Mutex<BTreeMap<(EnvironmentId, i64), (Attempt, String)>>,
+    wake: Notify,
+    /// Rung when there may be something new to probe.
+    pub probe_wake: Notify,
+    passes: AtomicU64,
+    passed: watch::Sender<u64>,
+}
+
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Scheduler {
+    /// Over these parts; begins nothing.
+    #[must_use]
+    pub fn new(parts: SchedulerParts) -> Self {
+        let ask = Box::new(NetworkProber { engine: Arc::clone(&parts.engine) });
+        let port = Box::new(IngressPort { client: parts.ingress.clone() });
+        Self::with(parts, Policy::default(), ask, port)
+    }
+
+    /// The same with other figures, another way to probe and another ingress.
+    pub(super) fn with(
+        parts: SchedulerParts,
+        policy: Policy,
+        ask: Box<dyn Ask>,
+        port: Box<dyn SnapshotPort>,
+    ) -> Self {
+        let memory = Memory::new(parts.clock.now());
+        let boot = parts.random.token();
+        let inner = Inner {
+            parts,
+            policy,
+            boot,
+            ask,
+            port,
+            memory: Mutex::new(memory),
+            wish: Mutex::default(),
+            executor: Executor::default(),
+            publication: Publication::default(),
+            report: Mutex::default(),
+            failures: Mutex::default(),
+            wake: Notify::new(),
+            probe_wake: Notify::new(),
+            passes: AtomicU64::new(0),
+            passed: watch::Sender::new(0),
+        };
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// Something may have changed: look soon. A nudge carries nothing, so losing one costs only time.
+    pub fn nudge(&self) {
+        self.inner.wake.notify_one();
+    }
+
+    /// How many passes have been finished.
+    #[must_use]
+    pub fn passes(&self) -> u64 {
+        self.inner.passes.load(Ordering::SeqCst)
+    }
+
+    /// Ready when a pass ends after this call; so call it before looking at what it may change.
+    pub fn changed(&self) -> impl Future<Output = ()> + Send + 'static {
+        let mut passed = self.inner.passed.subscribe();
+        async move {
+            // The sender lives as long as the scheduler; without one, nothing will change.
+            if passed.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+
+    /// What an environment is at and what it waits for, as of the last pass; `None` before the first one.
+    #[must_use]
+    pub fn report(&self, environment: &EnvironmentId) -> Option<EnvironmentReport> {
+        lock(&self.inner.report).environments.get(environment).cloned()
+    }
+
+    /// Why nothing can be decided at present, when that is so.
+    #[must_use]
+    pub fn blind(&self) -> Option<String> {
+        lock(&self.inner.report).blind.clone()
+    }
+
+    /// Whether this attempt has the traffic: it serves, and the ingress uses a table with all its instances.
+    #[must_use]
+    pub fn is_live(&self, environment: &EnvironmentId, attempt: Attempt) -> bool {
+        let serves = |r: &EnvironmentReport| r.serving == Some(attempt.into()) && r.routed;
+        self.report(environment).is_some_and(|r| serves(&r))
+    }
+
+    /// Why an attempt failed, when it did so in this run of the control plane.
+    #[must_use]
+    pub fn failure(&self, environment: &EnvironmentId, attempt: Attempt) -> Option<String> {
+        let failures = lock(&self.inner.failures);
+        let (failed, reason) = failures.get(&(environment.clone(), attempt.generation))?;
+        (*failed == attempt).then(|| reason.clone())
+    }
+
+    pub(super) fn note_failure(&self, environment: &EnvironmentId, attempt: Attempt, reason: String) {
+        let mut failures = lock(&self.inner.failures);
+        failures.insert((environment.clone(), attempt.generation), (attempt, reason));
+        while failures.len() > FAILURES_KEPT {
+            failures.pop_first();
+        }
+    }
+
+    /// Shows what a pass found. A pass that saw nothing keeps the last picture and says that it is one.
+    pub(super) fn show(&self, new: Report) {
+        {
+            let mut report = lock(&self.inner.report);
+            match &new.blind {
+                None => *report = new,
+                Some(reason) => {
+                    report.blind = Some(reason.clone());
+                    for environment in report.environments.values_mut() {
+                        environment.settled = false;
+                        environment.waits = vec![reason.clone()];
+                    }
+                }
+            }
+        }
+        self.inner.passes.fetch_add(1, Ordering::SeqCst);
+        self.inner.passed.send_modify(|n| *n += 1);
+    }
+
+    /// Whether anything is waited for anywhere.
+    pub(super) fn is_settled(&self) -> bool {
+        let report = lock(&self.inner.report);
+        report.blind.is_none() && report.environments.values().all(|e| e.settled)
+    }
+
+    pub(super) async fn woken(&self) {
+        self.inner.wake.notified().await;
+    }
+}

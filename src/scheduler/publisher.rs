@@ -1,0 +1,152 @@
+//! Tells the ingress the newest complete route table, until it uses it; and asks what requests are under way.
+//! The newest table stands for all before it, so a table that was overtaken is not sent.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use tokio::sync::watch;
+
+use super::handle::{Scheduler, lock};
+use crate::ingress;
+use crate::ingress::snapshot::{Route, Snapshot, VERSION};
+use crate::kernel::error::chain;
+
+/// Pause before a table the ingress did not take is sent again.
+const TRY_AGAIN: Duration = Duration::from_millis(200);
+/// Status is asked so often while a table waits to be acknowledged or requests are being finished.
+const LOOK_WHILE_DRAINING: Duration = Duration::from_millis(100);
+/// The same when nothing is going on: an ingress that started anew must get the table.
+const LOOK_IN_PEACE: Duration = Duration::from_secs(1);
+/// One question to the ingress may take so long.
+const ANSWER_DEADLINE: Duration = Duration::from_secs(5);
+
+/// What the ingress says: which table it uses (boot and generation), and requests under way by upstream.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Said {
+    pub boot: String,
+    pub generation: u64,
+    pub in_flight: BTreeMap<String, u64>,
+}
+
+/// The way to the ingress; a trait so that tests can stand in for the process.
+pub(super) trait SnapshotPort: Send + Sync {
+    /// Hands a table over; returns when it is in use. The error is for people.
+    fn put<'a>(&'a self, snapshot: &'a Snapshot) -> BoxFuture<'a, Result<(), String>>;
+    /// Asks what is in use.
+    fn said(&self) -> BoxFuture<'_, Result<Said, String>>;
+}
+
+/// The ingress process, over its control socket.
+pub(super) struct IngressPort {
+    pub client: ingress::Client,
+}
+
+impl SnapshotPort for IngressPort {
+    fn put<'a>(&'a self, snapshot: &'a Snapshot) -> BoxFuture<'a, Result<(), String>> {
+        Box::pin(async move { self.client.put_snapshot(snapshot).await.map(drop).map_err(|e| chain(&e)) })
+    }
+
+    fn said(&self) -> BoxFuture<'_, Result<Said, String>> {
+        Box::pin(async move {
+            let status = self.client.status().await.map_err(|e| chain(&e))?;
+            let mut in_flight = BTreeMap::new();
+            for upstream in status.upstreams.iter().filter(|u| u.in_flight > 0) {
+                *in_flight.entry(upstream.id.clone()).or_default() += u64::from(upstream.in_flight);
+            }
+            Ok(Said { boot: status.boot, generation: status.generation, in_flight })
+        })
+    }
+}
+
+/// The table that shall be in use.
+pub(super) struct Publication {
+    newest: watch::Sender<Option<Arc<Snapshot>>>,
+}
+
+impl Default for Publication {
+    fn default() -> Self {
+        Self { newest: watch::Sender::new(None) }
+    }
+}
+
+impl Scheduler {
+    /// Makes these routes the newest table, unless they are already. `suspect` tables come from a view that is unsure.
+    pub(super) fn publish(&self, routes: Vec<Route>, containers: &BTreeSet<String>, suspect: bool) {
+        let newest = &self.inner.publication.newest;
+        let unchanged = newest.borrow().as_ref().is_some_and(|s| s.routes == routes && s.suspect == suspect);
+        if unchanged {
+            return;
+        }
+        let generation = newest.borrow().as_ref().map_or(1, |s| s.generation + 1);
+        // What is in a suspect table says nothing of where requests go: the ingress may keep old upstreams.
+        if !suspect {
+            lock(&self.inner.memory).table_sent(generation, containers.clone());
+        }
+        let boot = self.inner.boot.clone();
+        let snapshot = Snapshot { version: VERSION, boot, generation, suspect, routes, ..Snapshot::default() };
+        newest.send_replace(Some(Arc::new(snapshot)));
+    }
+
+    /// Runs for ever.
+    pub(super) async fn keep_published(&self) {
+        let mut newest = self.inner.publication.newest.subscribe();
+        let mut last_error: Option<String> = None;
+        loop {
+            let wanted = newest.borrow_and_update().clone();
+            let error = self.publish_once(wanted.as_deref()).await.err();
+            if error != last_error {
+                match &error {
+                    Some(reason) => tracing::warn!(reason, "the ingress does not take the routes; trying on"),
+                    None => tracing::info!("the ingress has the newest routes"),
+                }
+                last_error.clone_from(&error);
+            }
+            let pause = match (&error, self.is_settled()) {
+                (Some(_), _) => TRY_AGAIN,
+                (None, false) => LOOK_WHILE_DRAINING,
+                (None, true) => LOOK_IN_PEACE,
+            };
+            tokio::select! {
+                _ = newest.changed() => {}
+                () = tokio::time::sleep(pause) => {}
+            }
+        }
+    }
+
+    /// One look: what it uses, and the newest table if that is another one.
+    async fn publish_once(&self, wanted: Option<&Snapshot>) -> Result<(), String> {
+        let port = &self.inner.port;
+        let mut said = self.hear(bounded(port.said()).await?);
+        if let Some(wanted) = wanted
+            && (said.boot != wanted.boot || said.generation < wanted.generation)
+        {
+            bounded(port.put(wanted)).await?;
+            said = self.hear(bounded(port.said()).await?);
+            let used = said.boot == wanted.boot && said.generation >= wanted.generation;
+            if !used {
+                return Err("it took the newest routes and does not use them".to_owned());
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes in what it said; wakes the planner when that lets something go on.
+    fn hear(&self, said: Said) -> Said {
+        let now = self.inner.parts.clock.now();
+        let generation = (said.boot == self.inner.boot).then_some(said.generation);
+        let news = lock(&self.inner.memory).ingress_said(generation, said.in_flight.clone(), now);
+        if news {
+            self.nudge();
+        }
+        said
+    }
+}
+
+async fn bounded<T>(call: BoxFuture<'_, Result<T, String>>) -> Result<T, String> {
+    match tokio::time::timeout(ANSWER_DEADLINE, call).await {
+        Ok(result) => result,
+        Err(_) => Err(format!("it does not answer within {} s", ANSWER_DEADLINE.as_secs())),
+    }
+}
