@@ -7,6 +7,7 @@ use futures_util::{Stream, StreamExt as _, stream};
 use http::HeaderMap;
 
 use crate::api::access::{App, In, Me, State};
+use crate::kernel::error::chain;
 use crate::kernel::id::OperationId;
 use crate::portal::PortalState;
 use crate::portal::answer::{self, Answer, Failure};
@@ -15,7 +16,7 @@ use crate::portal::live::{self, Asked, Update};
 use crate::portal::visit::Visit;
 use crate::tenancy::access::Principal;
 
-use crate::apps::{AppPath, Caller, OperationEvent, OperationLine, OperationView};
+use crate::apps::{AppPath, Caller, OperationLine, OperationView};
 use crate::portal::app_view::{AppView, Tab};
 use crate::portal::i18n::Language;
 use crate::portal::progress::{self, Step};
@@ -86,37 +87,25 @@ impl Watch {
 
     /// What comes after a line: lines, the state whenever a step begins, then the end.
     async fn updates(self, after: i64) -> Result<impl Stream<Item = Update> + Send + 'static, Failure> {
-        let events = self.portal.apps.follow_operation(&self.caller, &self.app, &self.id, after).await?;
-        let updates = events.then(move |event| {
-            let watch = self.clone();
+        let lines = self.portal.apps.follow_operation(&self.caller, &self.app, &self.id, after).await?;
+        let watch = self.clone();
+        let updates = lines.then(move |line| {
+            let watch = watch.clone();
             async move {
-                match event {
-                    Ok(OperationEvent::Line(line)) if line.kind == "step" => {
-                        [Some(Update::Line(line.into())), watch.status().await]
-                    }
-                    Ok(OperationEvent::Line(line)) => [Some(Update::Line(line.into())), None],
-                    Ok(OperationEvent::End(_)) => [watch.status().await, Some(Update::End)],
-                    // The browser asks again from where it was.
+                match line {
+                    Ok(line) if line.kind == "step" => [Some(Update::Line(line.into())), watch.status().await],
+                    Ok(line) => [Some(Update::Line(line.into())), None],
                     Err(error) => {
-                        tracing::error!(
-                            error = crate::kernel::error::chain(&error),
-                            "the log of an operation broke off"
-                        );
+                        tracing::error!(error = chain(&error), "the log of an operation broke off");
                         [None, None]
                     }
                 }
             }
         });
-        Ok(updates.flat_map(|updates| stream::iter(updates.into_iter().flatten())))
+        // The lines end when the operation does.
+        let end = stream::once(async move { [self.status().await, Some(Update::End)] });
+        Ok(updates.chain(end).flat_map(|updates| stream::iter(updates.into_iter().flatten())))
     }
-}
-
-fn lines_of(events: Vec<Result<OperationEvent, crate::apps::AppError>>) -> Vec<OperationLine> {
-    let line = |event| match event {
-        Ok(OperationEvent::Line(line)) => Some(line),
-        _ => None,
-    };
-    events.into_iter().filter_map(line).collect()
 }
 
 pub(crate) async fn show(
@@ -128,8 +117,8 @@ pub(crate) async fn show(
     visit: Visit,
 ) -> Answer {
     let watch = Watch { portal, visit, who, caller, app, id: params.get("operation")? };
-    let events = watch.portal.apps.follow_operation(&watch.caller, &watch.app, &watch.id, 0).await?;
-    let lines = lines_of(live::present(events).await);
+    let lines = watch.portal.apps.follow_operation(&watch.caller, &watch.app, &watch.id, 0).await?;
+    let lines = live::present(lines).await.into_iter().flatten().collect();
     answer::html(&watch.page(lines).await?)
 }
 
