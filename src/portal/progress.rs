@@ -33,12 +33,12 @@ pub(crate) struct Step {
 
 /// The steps an operation of a kind goes through, with the phases each covers.
 fn plan(kind: &str) -> &'static [(&'static str, &'static [&'static str])] {
-    const QUEUED: (&str, &[&str]) = ("queued", &["queued", "build-queue", "lock", "source", "fetch"]);
-    const ROLLOUT: (&str, &[&str]) = ("rollout", &["rollout", "start", "health", "traffic", "drain"]);
+    const QUEUED: (&str, &[&str]) = ("queued", &["receive", "build-queue"]);
+    const ROLLOUT: (&str, &[&str]) = ("rollout", &["rollout", "settle"]);
     match kind {
-        "deploy" => &[QUEUED, ("build", &["build", "plan", "pull", "image"]), ("release", &["release"]), ROLLOUT],
-        "destroy" => &[QUEUED, ("remove", &["destroy", "remove", "drain", "stop"])],
-        "stop" => &[QUEUED, ("stop", &["stop", "drain", "rollout"])],
+        "deploy" => &[QUEUED, ("build", &["build"]), ("release", &["release"]), ROLLOUT],
+        "destroy" => &[QUEUED, ("remove", &["destroy"])],
+        "stop" => &[QUEUED, ("stop", &["rollout", "settle"])],
         "run" => &[QUEUED, ("run", &["run"])],
         _ => &[QUEUED, ROLLOUT],
     }

@@ -109,7 +109,7 @@ pub(crate) fn operations() -> Vec<OperationView> {
     for (n, one) in list.iter_mut().enumerate() {
         one.id = format!("op_01937c1e00007000800000000000000{n}");
         one.revision = Some(42 - i64::try_from(n).expect("few"));
-        one.cause = ["push", "change", "push", "request", "request"][n].into();
+        one.cause = ["push", "config", "push", "rollback", "scale"][n].into();
     }
     list
 }

@@ -108,9 +108,9 @@ impl Shell {
     pub(crate) fn tone(&self, group: &str, word: &str) -> &'static str {
         match (group, word) {
             ("state.app", "running") | ("state.operation", "succeeded") | ("state.instance", "run") => "ok",
-            (_, "degraded") => "warn",
-            (_, "down" | "failed") => "bad",
-            (_, "empty" | "stopped" | "cancelled" | "destroyed" | "destroy") => "idle",
+            (_, "degraded" | "ill") => "warn",
+            (_, "down" | "failed" | "exited") => "bad",
+            (_, "empty" | "stopped" | "cancelled") => "idle",
             _ => "busy",
         }
     }

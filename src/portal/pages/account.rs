@@ -1,6 +1,16 @@
 //! One's own account: API tokens, SSH keys, password.
 
 use askama::Template;
+use axum::extract::Form;
+
+use crate::api::access::{Me, State};
+use crate::kernel::id::{SshKeyId, TokenId};
+use crate::kernel::secret::Secret;
+use crate::portal::PortalState;
+use crate::portal::answer::{self, Answer, Failure};
+use crate::portal::context::Params;
+use crate::portal::visit::Visit;
+use crate::tenancy::access::Principal;
 use serde::Deserialize;
 
 use crate::portal::forms::Errors;
@@ -10,7 +20,7 @@ use crate::tenancy::model::{ApiToken, SshKey};
 use crate::tenancy::roles::Scope;
 
 /// What is typed in one of the page's forms; passwords come back empty.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Clone, Default, Deserialize)]
 #[serde(default)]
 pub(crate) struct AccountForm {
     pub token_name: String,
@@ -46,6 +56,104 @@ impl AccountPage {
             Scope::Full => "full",
         }
     }
+}
+
+async fn page(
+    portal: &PortalState,
+    visit: &Visit,
+    who: &Principal,
+    mut form: AccountForm,
+    errors: Errors,
+) -> Result<AccountPage, Failure> {
+    form.old.clear();
+    form.new.clear();
+    let mut shell = portal.shell(visit, who).await?;
+    // The way back to the apps.
+    shell.tenant = shell.tenants.first().cloned();
+    Ok(AccountPage {
+        tokens: portal.apps.tokens(who).await?,
+        keys: portal.apps.ssh_keys(who).await?,
+        shell,
+        fresh: None,
+        form,
+        errors,
+    })
+}
+
+pub(crate) async fn show(State(portal): State<PortalState>, Me(who): Me, visit: Visit) -> Answer {
+    answer::html(&page(&portal, &visit, &who, AccountForm::default(), Errors::default()).await?)
+}
+
+pub(crate) async fn change_password(
+    State(portal): State<PortalState>,
+    Me(who): Me,
+    visit: Visit,
+    Form(form): Form<AccountForm>,
+) -> Answer {
+    let (old, new) = (Secret::new(form.old.clone()), Secret::new(form.new.clone()));
+    match portal.apps.change_password(&who, &old, &new).await {
+        Ok(()) => answer::go_and_say("/account", &visit, "flash.password_changed"),
+        Err(error) => {
+            let errors = Errors::from_refusal(error, &[("old", "old"), ("new", "new")])?;
+            answer::refused(&page(&portal, &visit, &who, form, errors).await?)
+        }
+    }
+}
+
+/// The answer shows the new token: it exists nowhere else from then on.
+pub(crate) async fn make_token(
+    State(portal): State<PortalState>,
+    Me(who): Me,
+    visit: Visit,
+    Form(form): Form<AccountForm>,
+) -> Answer {
+    let scope = match form.scope.as_str() {
+        "read" => Scope::Read,
+        "deploy" => Scope::Deploy,
+        _ => Scope::Full,
+    };
+    match portal.apps.create_token(&who, form.token_name.trim(), scope, None, form.expires.parse().ok()).await {
+        Ok((_, secret)) => {
+            let mut page = page(&portal, &visit, &who, AccountForm::default(), Errors::default()).await?;
+            page.fresh = Some(secret.expose().clone());
+            answer::html(&page)
+        }
+        Err(error) => {
+            let errors = Errors::from_refusal(error, &[("name", "token_name")])?;
+            answer::refused(&page(&portal, &visit, &who, form, errors).await?)
+        }
+    }
+}
+
+pub(crate) async fn revoke_token(
+    State(portal): State<PortalState>,
+    Me(who): Me,
+    visit: Visit,
+    params: Params,
+) -> Answer {
+    portal.apps.revoke_token(&who, &params.get::<TokenId>("id")?).await?;
+    answer::go_and_say("/account", &visit, "flash.token_revoked")
+}
+
+pub(crate) async fn add_key(
+    State(portal): State<PortalState>,
+    Me(who): Me,
+    visit: Visit,
+    Form(form): Form<AccountForm>,
+) -> Answer {
+    let name = Some(form.key_name.trim()).filter(|name| !name.is_empty());
+    match portal.apps.add_ssh_key(&who, name, form.public_key.trim()).await {
+        Ok(_) => answer::go_and_say("/account#ssh-keys", &visit, "flash.key_added"),
+        Err(error) => {
+            let errors = Errors::from_refusal(error, &[("public_key", "public_key"), ("name", "key_name")])?;
+            answer::refused(&page(&portal, &visit, &who, form, errors).await?)
+        }
+    }
+}
+
+pub(crate) async fn remove_key(State(portal): State<PortalState>, Me(who): Me, visit: Visit, params: Params) -> Answer {
+    portal.apps.remove_ssh_key(&who, &params.get::<SshKeyId>("id")?).await?;
+    answer::go_and_say("/account#ssh-keys", &visit, "flash.key_removed")
 }
 
 #[cfg(test)]

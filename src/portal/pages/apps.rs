@@ -1,5 +1,10 @@
 //! The apps of an organisation, their state at a glance.
 
+use crate::api::access::{In, Me, State};
+use crate::portal::PortalState;
+use crate::portal::answer::{self, Answer};
+use crate::portal::context::tenant_path;
+use crate::portal::visit::Visit;
 use askama::Template;
 
 use crate::apps::{AppState, AppSummary};
@@ -36,6 +41,16 @@ impl AppsPage {
     }
 }
 
+pub(crate) async fn show(State(portal): State<PortalState>, Me(who): Me, In(caller): In, visit: Visit) -> Answer {
+    let page = AppsPage {
+        apps: portal.apps.list(&caller).await?,
+        shell: portal.inside(&visit, &who, &caller).await?,
+        base: tenant_path(&caller),
+        origin: visit.origin.clone(),
+    };
+    if visit.partial { answer::html(&page.as_list()) } else { answer::html(&page) }
+}
+
 #[cfg(test)]
 pub(crate) fn samples(language: Language) -> Vec<crate::portal::samples::Sample> {
     use crate::portal::samples::{Sample, operation, shell, viewer, with_flash};
@@ -59,7 +74,7 @@ pub(crate) fn samples(language: Language) -> Vec<crate::portal::samples::Sample>
     ];
     let page =
         |shell, apps| AppsPage { shell, base: "/t/acme".into(), origin: "https://wharf.example.net".into(), apps };
-    let full = page(with_flash(shell(language, "/t/acme"), "flash.destroying"), apps);
+    let full = page(with_flash(shell(language, "/t/acme"), "flash.destroyed"), apps);
     let empty = page(shell(language, "/t/acme"), vec![]);
     vec![
         Sample::page("apps", &full).with(&full.as_list()),

@@ -1,6 +1,13 @@
 //! All operations of an app, newest first.
 
 use askama::Template;
+use axum::extract::Query;
+use serde::Deserialize;
+
+use crate::api::access::{App, In, Me, State};
+use crate::portal::PortalState;
+use crate::portal::answer::{self, Answer, Failure};
+use crate::portal::visit::Visit;
 
 use crate::apps::OperationView;
 use crate::portal::app_view::{AppView, Tab};
@@ -18,6 +25,41 @@ pub(crate) struct DeploysPage {
     pub first_page: bool,
     /// The last of this page, when there are older ones.
     pub older: Option<String>,
+}
+
+/// Operations of one page.
+const PAGE: usize = 30;
+
+/// Where the page begins.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Start {
+    before: String,
+}
+
+pub(crate) async fn show(
+    State(portal): State<PortalState>,
+    Me(who): Me,
+    In(caller): In,
+    App(app): App,
+    visit: Visit,
+    Query(start): Query<Start>,
+) -> Answer {
+    let first_page = start.before.is_empty();
+    let before = if first_page { None } else { Some(start.before.parse().map_err(|_| Failure::not_found())?) };
+    let limit = u32::try_from(PAGE + 1).unwrap_or(u32::MAX);
+    let mut operations = portal.apps.operations(&caller, &app, before, limit).await?;
+    let more = operations.len() > PAGE;
+    operations.truncate(PAGE);
+    let page = DeploysPage {
+        app: portal.app(&visit, &caller, &app).await?,
+        shell: portal.inside(&visit, &who, &caller).await?,
+        tab: Tab::Deploys,
+        older: operations.last().filter(|_| more).map(|op| op.id.clone()),
+        operations,
+        first_page,
+    };
+    if visit.partial { answer::html(&page.as_list()) } else { answer::html(&page) }
 }
 
 #[cfg(test)]

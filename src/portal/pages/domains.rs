@@ -1,9 +1,17 @@
 //! The host names of an app, and what the DNS must say.
 
 use askama::Template;
+use axum::extract::Form;
+
+use crate::api::access::{App, In, Me, State};
+use crate::portal::PortalState;
+use crate::portal::answer::{self, Answer, Failure};
+use crate::portal::context::app_path;
+use crate::portal::visit::Visit;
+use crate::tenancy::access::Principal;
 use serde::Deserialize;
 
-use crate::apps::DomainView;
+use crate::apps::{AppPath, Caller, DomainView};
 use crate::kernel::name::HostName;
 use crate::portal::app_view::{AppView, Tab};
 use crate::portal::forms::Errors;
@@ -41,6 +49,77 @@ impl DomainsPage {
         let host = typed.as_ref().map_or("shop.example.com", HostName::as_str);
         let target = self.domains.iter().find(|d| d.is_default).map_or(self.platform.as_str(), |d| d.host.as_str());
         format!("{host}.  CNAME  {target}.")
+    }
+}
+
+async fn page(
+    portal: &PortalState,
+    visit: &Visit,
+    (who, caller, app): (&Principal, &Caller, &AppPath),
+    form: DomainForm,
+    errors: Errors,
+) -> Result<DomainsPage, Failure> {
+    let view = portal.app(visit, caller, app).await?;
+    let platform = visit.origin.split("://").nth(1).unwrap_or_default();
+    let platform = platform.rsplit_once(':').map_or(platform, |(host, _)| host);
+    Ok(DomainsPage {
+        domains: view.domains.clone(),
+        services: view.services.iter().map(|service| service.name.clone()).collect(),
+        platform: platform.to_owned(),
+        app: view,
+        shell: portal.inside(visit, who, caller).await?,
+        tab: Tab::Domains,
+        form,
+        errors,
+    })
+}
+
+pub(crate) async fn show(
+    State(portal): State<PortalState>,
+    Me(who): Me,
+    In(caller): In,
+    App(app): App,
+    visit: Visit,
+) -> Answer {
+    answer::html(&page(&portal, &visit, (&who, &caller, &app), DomainForm::default(), Errors::default()).await?)
+}
+
+pub(crate) async fn add(
+    State(portal): State<PortalState>,
+    (Me(who), In(caller), App(app)): (Me, In, App),
+    visit: Visit,
+    Form(form): Form<DomainForm>,
+) -> Answer {
+    let service = Some(form.service.clone()).filter(|service| !service.is_empty());
+    let errors = match form.host.trim().parse() {
+        Err(error) => Errors::field("host", format!("{error}")),
+        Ok(host) => match portal.apps.add_domain(&caller, &app, host, service).await {
+            Ok(_) => {
+                let domains = format!("{}/domains", app_path(&caller, &app));
+                return answer::go_and_say(&domains, &visit, "flash.domain_added");
+            }
+            Err(error) => Errors::from_refusal(error, &[("host", "host"), ("service", "service")])?,
+        },
+    };
+    answer::refused(&page(&portal, &visit, (&who, &caller, &app), form, errors).await?)
+}
+
+pub(crate) async fn remove(
+    State(portal): State<PortalState>,
+    (Me(who), In(caller), App(app)): (Me, In, App),
+    visit: Visit,
+    Form(form): Form<DomainForm>,
+) -> Answer {
+    let host = form.host.parse().map_err(|_| Failure::not_found())?;
+    match portal.apps.remove_domain(&caller, &app, &host).await {
+        Ok(()) => {
+            let domains = format!("{}/domains", app_path(&caller, &app));
+            answer::go_and_say(&domains, &visit, "flash.domain_removed")
+        }
+        Err(error) => {
+            let errors = Errors::from_refusal(error, &[])?;
+            answer::refused(&page(&portal, &visit, (&who, &caller, &app), DomainForm::default(), errors).await?)
+        }
     }
 }
 

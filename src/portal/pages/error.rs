@@ -1,5 +1,6 @@
 //! When a page cannot be shown: what happened and the way out.
 
+use crate::portal::answer::Failure;
 use askama::Template;
 
 use crate::portal::i18n::Language;
@@ -24,6 +25,11 @@ impl ErrorPage {
             _ => "error.internal",
         }
     }
+}
+
+/// Every path that leads nowhere.
+pub(crate) async fn nothing_here() -> Failure {
+    Failure::not_found()
 }
 
 #[cfg(test)]

@@ -1,6 +1,15 @@
 //! Who belongs to an organisation, and as what.
 
 use askama::Template;
+use axum::extract::{Form, Query};
+
+use crate::api::access::{In, Me, State};
+use crate::apps::{AppError, Caller};
+use crate::portal::PortalState;
+use crate::portal::answer::{self, Answer, Failure};
+use crate::portal::context::{entered, tenant_path};
+use crate::portal::visit::Visit;
+use crate::tenancy::access::Principal;
 use serde::Deserialize;
 
 use crate::portal::forms::Errors;
@@ -9,14 +18,12 @@ use crate::portal::shell::{Shell, Theme};
 use crate::tenancy::model::Member;
 use crate::tenancy::roles::{Permission, Role};
 
-/// What is typed; the password comes back empty.
+/// What is typed.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
 pub(crate) struct MemberForm {
     pub email: String,
     pub role: String,
-    pub name: String,
-    pub password: String,
 }
 
 #[derive(Template)]
@@ -41,6 +48,77 @@ impl MembersPage {
             Role::Owner => "owner",
         }
     }
+}
+
+async fn page(
+    portal: &PortalState,
+    visit: &Visit,
+    (who, caller): (&Principal, &Caller),
+    form: MemberForm,
+    errors: Errors,
+) -> Result<MembersPage, Failure> {
+    Ok(MembersPage {
+        members: portal.apps.members(&entered(caller)).await?,
+        shell: portal.inside(visit, who, caller).await?,
+        base: tenant_path(caller),
+        form,
+        errors,
+    })
+}
+
+/// With an address in the query, the form begins with it: somebody whose account was just made.
+pub(crate) async fn show(
+    State(portal): State<PortalState>,
+    Me(who): Me,
+    In(caller): In,
+    visit: Visit,
+    Query(form): Query<MemberForm>,
+) -> Answer {
+    answer::html(&page(&portal, &visit, (&who, &caller), form, Errors::default()).await?)
+}
+
+/// Adds somebody, or changes their role.
+pub(crate) async fn put(
+    State(portal): State<PortalState>,
+    Me(who): Me,
+    In(caller): In,
+    visit: Visit,
+    Form(form): Form<MemberForm>,
+) -> Answer {
+    let role = match form.role.as_str() {
+        "owner" => Role::Owner,
+        "developer" => Role::Developer,
+        _ => Role::Viewer,
+    };
+    let outcome = portal.apps.put_member(&entered(&caller), form.email.trim(), role).await;
+    done(&portal, &visit, (&who, &caller), (form, "flash.member_saved"), outcome).await
+}
+
+pub(crate) async fn remove(
+    State(portal): State<PortalState>,
+    Me(who): Me,
+    In(caller): In,
+    visit: Visit,
+    Form(form): Form<MemberForm>,
+) -> Answer {
+    let outcome = portal.apps.remove_member(&entered(&caller), &form.email).await;
+    done(&portal, &visit, (&who, &caller), (MemberForm::default(), "flash.member_removed"), outcome).await
+}
+
+async fn done(
+    portal: &PortalState,
+    visit: &Visit,
+    (who, caller): (&Principal, &Caller),
+    (form, flash): (MemberForm, &str),
+    outcome: Result<(), AppError>,
+) -> Answer {
+    let errors = match outcome {
+        Ok(()) => return answer::go_and_say(&format!("{}/members", tenant_path(caller)), visit, flash),
+        // Nobody has this address: that is a matter of the address.
+        Err(AppError::NotFound(message)) => Errors::field("email", message),
+        Err(error) => Errors::from_refusal(error, &[("email", "email")])?,
+    };
+    answer::refused(&page(portal, visit, (who, caller), form, errors).await?)
 }
 
 #[cfg(test)]

@@ -1,5 +1,10 @@
 //! An app at a glance: what runs, what it waits for, what was done last; before the first deploy, how to push.
 
+use crate::api::access::{App, In, Me, State};
+use crate::portal::PortalState;
+use crate::portal::answer::{self, Answer};
+use crate::portal::context::app_path;
+use crate::portal::visit::Visit;
 use askama::Template;
 
 use crate::apps::OperationView;
@@ -22,6 +27,30 @@ impl OverviewPage {
     fn steps(&self) -> Vec<Step> {
         self.app.operation.as_ref().map(progress::steps).unwrap_or_default()
     }
+}
+
+/// Operations the page shows.
+const RECENT: u32 = 5;
+
+pub(crate) async fn show(
+    State(portal): State<PortalState>,
+    Me(who): Me,
+    In(caller): In,
+    App(app): App,
+    visit: Visit,
+) -> Answer {
+    let page = OverviewPage {
+        app: portal.app(&visit, &caller, &app).await?,
+        operations: portal.apps.operations(&caller, &app, None, RECENT).await?,
+        shell: portal.inside(&visit, &who, &caller).await?,
+        tab: Tab::Overview,
+    };
+    if visit.partial { answer::html(&page.as_content()) } else { answer::html(&page) }
+}
+
+/// A project without an environment: its production.
+pub(crate) async fn production(In(caller): In, App(app): App) -> Answer {
+    answer::go(&app_path(&caller, &app))
 }
 
 #[cfg(test)]

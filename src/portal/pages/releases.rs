@@ -1,9 +1,19 @@
 //! The releases of an app: what changed, which one serves, and back to an older one.
 
 use askama::Template;
+use axum::extract::Form;
+use serde::Deserialize;
 
-use crate::apps::RevisionView;
+use crate::api::access::{App, In, Me, State};
+use crate::portal::PortalState;
+use crate::portal::answer::{self, Answer, Failure};
+use crate::portal::context::app_path;
+use crate::portal::visit::Visit;
+use crate::tenancy::access::Principal;
+
+use crate::apps::{AppPath, Caller, RevisionView};
 use crate::portal::app_view::{AppView, Tab};
+use crate::portal::forms::Errors;
 use crate::portal::i18n::Language;
 use crate::portal::shell::{Shell, Theme};
 use crate::tenancy::roles::Permission;
@@ -15,6 +25,53 @@ pub(crate) struct ReleasesPage {
     pub app: AppView,
     pub tab: Tab,
     pub releases: Vec<RevisionView>,
+    pub errors: Errors,
+}
+
+async fn page(
+    portal: &PortalState,
+    visit: &Visit,
+    (who, caller, app): (&Principal, &Caller, &AppPath),
+    errors: Errors,
+) -> Result<ReleasesPage, Failure> {
+    Ok(ReleasesPage {
+        releases: portal.apps.revisions(caller, app).await?,
+        app: portal.app(visit, caller, app).await?,
+        shell: portal.inside(visit, who, caller).await?,
+        tab: Tab::Releases,
+        errors,
+    })
+}
+
+pub(crate) async fn show(
+    State(portal): State<PortalState>,
+    Me(who): Me,
+    In(caller): In,
+    App(app): App,
+    visit: Visit,
+) -> Answer {
+    answer::html(&page(&portal, &visit, (&who, &caller, &app), Errors::default()).await?)
+}
+
+/// Which release to go back to.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Rollback {
+    revision: i64,
+}
+
+pub(crate) async fn roll_back(
+    State(portal): State<PortalState>,
+    (Me(who), In(caller), App(app)): (Me, In, App),
+    visit: Visit,
+    Form(to): Form<Rollback>,
+) -> Answer {
+    match portal.apps.rollback(&caller, &app, Some(to.revision)).await {
+        Ok(operation) => answer::go(&format!("{}/deploys/{}", app_path(&caller, &app), operation.id)),
+        Err(error) => {
+            let errors = Errors::from_refusal(error, &[])?;
+            answer::refused(&page(&portal, &visit, (&who, &caller, &app), errors).await?)
+        }
+    }
 }
 
 #[cfg(test)]
@@ -48,6 +105,7 @@ pub(crate) fn samples(language: Language) -> Vec<crate::portal::samples::Sample>
         app: app(state),
         tab: Tab::Releases,
         releases,
+        errors: Errors::default(),
     };
     vec![
         Sample::page("releases", &page(AppState::Running, releases)),

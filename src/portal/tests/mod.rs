@@ -22,6 +22,7 @@ fn all(language: Language) -> Vec<Sample> {
         pages::members::samples,
         pages::new_app::samples,
         pages::new_organisation::samples,
+        pages::new_person::samples,
         pages::operation::samples,
         pages::overview::samples,
         pages::releases::samples,

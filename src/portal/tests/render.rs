@@ -13,6 +13,7 @@ fn all_samples_are_written_for_browsers() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/portal-samples");
     for language in Language::ALL {
         let folder = folder.join(language.tag());
+        let _ = std::fs::remove_dir_all(&folder);
         std::fs::create_dir_all(&folder).expect("the folder can be made");
         for sample in all(language) {
             std::fs::write(folder.join(format!("{}.html", sample.name)), &sample.html)
