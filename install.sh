@@ -628,24 +628,31 @@ demo_login() {
         demo_password=$(sed -n 's/^password=//p' "$kept")
     elif [ -n "$(ready setup_url)" ]; then
         demo_password=$(head -c 18 /dev/urandom | base64 | tr '+/' '-_')
-        answer=$(printf '%s' "$demo_password" | "$program" setup --data "$data" --run "$run" \
-            --email "$demo_email" --password-stdin --tenant demo --json) ||
-            fail "the demo's tenant and person could not be made." "Its message is above."
+        answer=$(printf '%s' "$demo_password" | "$program" setup --run "$run" \
+            --email "$demo_email" --password-stdin --tenant demo --json) || demo_needs_token
         demo_token=$(printf '%s' "$answer" | json token)
         [ -n "$demo_token" ] || fail "\"wharf setup\" printed no token."
         # Readable by root alone, like everything in the data folder.
         (umask 077 && printf 'token=%s\npassword=%s\n' "$demo_token" "$demo_password" >"$kept")
     else
-        fail "Wharf has been set up already, so --demo needs a token to deploy with." \
-            "Make one on the account page of the portal, then run:" \
-            "WHARF_TOKEN=... WHARF_TENANT=your-tenant $0 --demo"
+        demo_needs_token
     fi
-    printf '%s' "$demo_token" >"$scratch/token"
-    "$program" login --url "$url" --token "$demo_token" >"$scratch/login.log" 2>&1 || {
+    export WHARF_URL=$url WHARF_TENANT=$demo_tenant WHARF_TOKEN=$demo_token
+    "$program" whoami >"$scratch/login.log" 2>&1 || {
         last_lines "$scratch/login.log"
         fail "the demo could not log in at $url." \
             "If its token was revoked: rm $kept, and run this again with WHARF_TOKEN=..."
     }
+    # So that `wharf` works in root's shell at once; a log-in that is there is left alone.
+    if [ ! -e "${XDG_CONFIG_HOME:-${HOME:-/root}/.config}/wharf/config.toml" ]; then
+        "$program" login --token "$demo_token" >/dev/null 2>&1 || true
+    fi
+}
+
+demo_needs_token() {
+    fail "Wharf has been set up already, so --demo needs a token to deploy with." \
+        "Make one on the account page of the portal, then run:" \
+        "WHARF_TOKEN=... WHARF_TENANT=your-tenant $0 --demo"
 }
 
 # git without a person's settings, and with the demo's token where no other user sees it.
@@ -678,7 +685,7 @@ deploy_example() {
     local name=$1 folder=$scratch/$1 remote log=$scratch/$1.log start=$SECONDS
     remote="$portal_origin/git/$demo_tenant/$name.git"
     cp -R -- "$here/examples/$name" "$folder"
-    "$program" apps create "$name" >"$log" 2>&1 || grep -qiE 'exist|taken' "$log" || {
+    (cd "$folder" && "$program" apps create "$name" --no-remote) >"$log" 2>&1 || grep -qi already "$log" || {
         last_lines "$log"
         fail "the app $name could not be created." "Its message is above."
     }
