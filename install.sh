@@ -29,6 +29,7 @@ readonly remembered=/etc/wharf/install.conf
 readonly unit_folder=/etc/systemd/system
 readonly docker_socket=/var/run/docker.sock
 readonly docker_log=/var/log/wharf-dockerd.log
+readonly demo_images="debian python node-24" # what the examples below are built on
 readonly demo_apps="static-site flask-guestbook express-chat dockerfile-hello procfile-queue"
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -604,14 +605,17 @@ stop_process() {
 ensure_base_images() {
     local script=$here/tests/standin-images/build.sh
     [ -x "$script" ] || return 0
-    "$script" --needed debian python node || return 0
+    # shellcheck disable=SC2086  # the names are words
+    "$script" --needed $demo_images || return 0
     step "No container registry can be reached: building stand-ins for the base images from Debian packages"
     local missing=()
     has docker || ! offered docker-cli || missing+=(docker-cli)
     has mmdebstrap || missing+=(mmdebstrap)
     [ -e /usr/share/keyrings/debian-archive-keyring.gpg ] || missing+=(debian-archive-keyring)
     [ ${#missing[@]} = 0 ] || packages "${missing[@]}"
-    "$script" --force debian python node | sed 's/^/    /'
+    # shellcheck disable=SC2086  # the names are words
+    "$script" --force $demo_images | sed 's/^/    /'
+    note "for apps in other languages: $script all"
 }
 
 readonly demo_email=demo@wharf.localhost
