@@ -29,6 +29,7 @@ readonly remembered=/etc/wharf/install.conf
 readonly unit_folder=/etc/systemd/system
 readonly docker_socket=/var/run/docker.sock
 readonly docker_log=/var/log/wharf-dockerd.log
+readonly demo_images="debian python node-24" # what the examples below are built on
 readonly demo_apps="static-site flask-guestbook express-chat dockerfile-hello procfile-queue"
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -36,6 +37,7 @@ readonly here
 
 domain=localhost http_port=80 https_port=443 ssh_port=2222
 data=/var/lib/wharf run=/run/wharf
+installation="" # the label value of everything Wharf makes in Docker; Wharf names it itself
 binary="" task=install demo=0 purge=0
 scratch=""
 
@@ -118,6 +120,7 @@ recall() {
             ssh_port) ssh_port=$value ;;
             data) data=$value ;;
             run) run=$value ;;
+            installation) installation=$value ;;
         esac
     done <"$remembered"
 }
@@ -125,7 +128,7 @@ recall() {
 remember() {
     local text
     text=$(printf '%s=%s\n' domain "$domain" http_port "$http_port" https_port "$https_port" \
-        ssh_port "$ssh_port" data "$data" run "$run")
+        ssh_port "$ssh_port" data "$data" run "$run" installation "$installation")
     [ "$(cat "$remembered" 2>/dev/null)" != "$text" ] || return 0
     mkdir -p "$(dirname "$remembered")"
     printf '%s\n' "$text" >"$remembered"
@@ -412,7 +415,9 @@ serve_arguments() {
     printf '%s\n' serve --data "$data" --run "$run" --domain "$domain" \
         --http-port "$http_port" --https-port "$https_port" --ssh-port "$ssh_port"
 }
-ingress_arguments() { printf '%s\n' ingress --data "$data" --run "$run" --http-port "$http_port"; }
+ingress_arguments() {
+    printf '%s\n' ingress --data "$data" --run "$run" --http "0.0.0.0:$http_port" --http "[::]:$http_port"
+}
 
 on_one_line() { tr '\n' ' ' | sed 's/ $//'; }
 
@@ -476,7 +481,7 @@ is_ready() { [ -s "$run/ready.json" ]; }
 running_pid() {
     local pid
     pid=$(cat "$run/$1.pid" 2>/dev/null) || return 1
-    [ -n "$pid" ] && tr '\0' ' ' <"/proc/$pid/cmdline" 2>/dev/null | grep -qF "wharf $1 " && printf '%s\n' "$pid"
+    [ -n "$pid" ] && tr '\0' ' ' 2>/dev/null <"/proc/$pid/cmdline" | grep -qF "wharf $1 " && printf '%s\n' "$pid"
 }
 
 start_managed() {
@@ -490,9 +495,8 @@ start_managed() {
         systemctl restart wharf-ingress.service wharf.service
     elif [ $binary_changed = 1 ]; then
         rm -f -- "$run/ready.json"
+        # It replaces an ingress of another version itself, without losing a request.
         systemctl restart wharf.service
-        note "the ingress goes on as it is, so that no request is lost; it takes the new version"
-        note "when you choose: systemctl restart wharf-ingress"
     fi
     systemctl start wharf-ingress.service wharf.service
 }
@@ -507,7 +511,7 @@ start_unmanaged() {
             stop_process serve
             stop_ingress
         elif [ $binary_changed = 1 ]; then
-            note "restarting the control plane; the ingress goes on, so that no request is lost"
+            note "restarting the control plane; it replaces the ingress without losing a request"
             stop_process serve
         else
             return 0
@@ -523,7 +527,11 @@ start_unmanaged() {
 }
 
 serve_runs() {
-    if with_systemd; then systemctl is-active --quiet wharf.service; else running_pid serve >/dev/null; fi
+    if with_systemd; then
+        systemctl is-active --quiet wharf.service
+    else
+        kill -0 "$(cat "$run/serve.pid" 2>/dev/null)" 2>/dev/null
+    fi
 }
 
 show_serve_log() {
@@ -536,8 +544,7 @@ show_serve_log() {
 
 start_wharf() {
     mkdir -p "$data" "$run"
-    chmod 0700 "$data"
-    chmod 0755 "$run"
+    chmod 0700 "$data" "$run"
     if with_systemd; then start_managed; else start_unmanaged; fi
     # shellcheck disable=SC2317  # called by name
     ready_or_gone() { is_ready || ! serve_runs; }
@@ -548,6 +555,8 @@ start_wharf() {
             "The last lines of its log are above."
     }
     portal_answers_soon
+    installation=$(ready installation)
+    remember
 }
 
 # ready FIELD: a field of what Wharf says about itself; empty for null.
@@ -596,14 +605,17 @@ stop_process() {
 ensure_base_images() {
     local script=$here/tests/standin-images/build.sh
     [ -x "$script" ] || return 0
-    "$script" --needed debian python node || return 0
+    # shellcheck disable=SC2086  # the names are words
+    "$script" --needed $demo_images || return 0
     step "No container registry can be reached: building stand-ins for the base images from Debian packages"
     local missing=()
     has docker || ! offered docker-cli || missing+=(docker-cli)
     has mmdebstrap || missing+=(mmdebstrap)
     [ -e /usr/share/keyrings/debian-archive-keyring.gpg ] || missing+=(debian-archive-keyring)
     [ ${#missing[@]} = 0 ] || packages "${missing[@]}"
-    "$script" --force debian python node | sed 's/^/    /'
+    # shellcheck disable=SC2086  # the names are words
+    "$script" --force $demo_images | sed 's/^/    /'
+    note "for apps in other languages: $script all"
 }
 
 readonly demo_email=demo@wharf.localhost
@@ -620,24 +632,31 @@ demo_login() {
         demo_password=$(sed -n 's/^password=//p' "$kept")
     elif [ -n "$(ready setup_url)" ]; then
         demo_password=$(head -c 18 /dev/urandom | base64 | tr '+/' '-_')
-        answer=$(printf '%s' "$demo_password" | "$program" setup --data "$data" --run "$run" \
-            --email "$demo_email" --password-stdin --tenant demo --json) ||
-            fail "the demo's tenant and person could not be made." "Its message is above."
+        answer=$(printf '%s' "$demo_password" | "$program" setup --run "$run" \
+            --email "$demo_email" --password-stdin --tenant demo --json) || demo_needs_token
         demo_token=$(printf '%s' "$answer" | json token)
         [ -n "$demo_token" ] || fail "\"wharf setup\" printed no token."
         # Readable by root alone, like everything in the data folder.
         (umask 077 && printf 'token=%s\npassword=%s\n' "$demo_token" "$demo_password" >"$kept")
     else
-        fail "Wharf has been set up already, so --demo needs a token to deploy with." \
-            "Make one on the account page of the portal, then run:" \
-            "WHARF_TOKEN=... WHARF_TENANT=your-tenant $0 --demo"
+        demo_needs_token
     fi
-    printf '%s' "$demo_token" >"$scratch/token"
-    "$program" login --url "$url" --token "$demo_token" >"$scratch/login.log" 2>&1 || {
+    export WHARF_URL=$url WHARF_TENANT=$demo_tenant WHARF_TOKEN=$demo_token
+    "$program" whoami >"$scratch/login.log" 2>&1 || {
         last_lines "$scratch/login.log"
         fail "the demo could not log in at $url." \
             "If its token was revoked: rm $kept, and run this again with WHARF_TOKEN=..."
     }
+    # So that `wharf` works in root's shell at once; a log-in that is there is left alone.
+    if [ ! -e "${XDG_CONFIG_HOME:-${HOME:-/root}/.config}/wharf/config.toml" ]; then
+        "$program" login --token "$demo_token" >/dev/null 2>&1 || true
+    fi
+}
+
+demo_needs_token() {
+    fail "Wharf has been set up already, so --demo needs a token to deploy with." \
+        "Make one on the account page of the portal, then run:" \
+        "WHARF_TOKEN=... WHARF_TENANT=your-tenant $0 --demo"
 }
 
 # git without a person's settings, and with the demo's token where no other user sees it.
@@ -667,18 +686,16 @@ demo_commit() {
 
 # deploy_example NAME: pushes it if it changed, leaves its URL in the table.
 deploy_example() {
-    local name=$1 folder=$scratch/$1 remote url log=$scratch/$1.log start=$SECONDS
+    local name=$1 folder=$scratch/$1 remote log=$scratch/$1.log start=$SECONDS
     remote="$portal_origin/git/$demo_tenant/$name.git"
-    url=$(example_url "$name")
     cp -R -- "$here/examples/$name" "$folder"
-    "$program" apps create "$name" >"$log" 2>&1 || grep -qiE 'exist|taken' "$log" || {
+    (cd "$folder" && "$program" apps create "$name" --no-remote) >"$log" 2>&1 || grep -qi already "$log" || {
         last_lines "$log"
         fail "the app $name could not be created." "Its message is above."
     }
     if ! demo_commit "$folder" "$remote"; then
-        if within 3 answers_200 "$url"; then
+        if within 3 example_answers "$name"; then
             note "$name is deployed already"
-            printf '%s\t%s\n' "$name" "$url" >>"$scratch/table"
             return 0
         fi
         demo_git -C "$folder" commit -q --allow-empty -m "Deploy the example again"
@@ -686,17 +703,23 @@ deploy_example() {
     step "git push: $name"
     demo_git -C "$folder" push wharf main 2>&1 | tee "$log" | sed 's/^/    /' ||
         fail "the push of $name was refused." "The reason is above." "Try again: $0 --demo"
-    within 60 answers_200 "$url" ||
-        fail "$name was deployed, yet $url does not answer with 200 within 60 s." \
+    within 60 example_answers "$name" ||
+        fail "$name was deployed, yet http://$name.$domain does not answer with 200 within 60 s." \
             "See its log: wharf logs $name"
-    note "$url answers, $((SECONDS - start)) s after the start of the push"
-    printf '%s\t%s\n' "$name" "$url" >>"$scratch/table"
+    note "it answers, $((SECONDS - start)) s after the start of the push"
 }
 
-example_url() {
-    local port=""
+# The first tenant's apps have the short address; the first address that answers is noted.
+example_answers() {
+    local port="" host
     [ "$portal_port" = 80 ] || port=:$portal_port
-    printf 'http://%s.%s%s/' "$1" "$domain" "$port"
+    for host in "$1--$demo_tenant" "$1"; do
+        if answers_200 "http://$host.$domain$port/"; then
+            printf '%s\t%s\n' "$1" "http://$host.$domain$port/" >>"$scratch/table"
+            return 0
+        fi
+    done
+    return 1
 }
 
 run_demo() {
@@ -744,7 +767,7 @@ farewell() {
 labelled() {
     local kind=$1
     shift
-    docker "$kind" ls -q "$@" --filter label=wharf.installation 2>/dev/null || true
+    docker "$kind" ls -q "$@" --filter "label=wharf.installation=$installation" 2>/dev/null || true
 }
 
 # remove KIND COMMAND...: the Docker objects of one kind that carry Wharf's label.
@@ -757,7 +780,7 @@ remove() {
     esac
     [ ${#ids[@]} -gt 0 ] || return 0
     docker "$kind" "$@" "${ids[@]}" >/dev/null 2>>"$scratch/remove.log" ||
-        note "some of Wharf's ${kind}s are still in use and stay: see docker $kind ls --filter label=wharf.installation"
+        note "some of Wharf's ${kind}s are still in use and stay: docker $kind ls --filter label=wharf.installation=$installation"
     note "removed ${#ids[@]} $kind(s)"
 }
 
@@ -778,7 +801,7 @@ stop_ingress() {
     for entry in /proc/[0-9]*/cmdline; do
         local line pid=${entry#/proc/}
         pid=${pid%/cmdline}
-        line=$(tr '\0' ' ' <"$entry" 2>/dev/null) || continue
+        line=$(tr '\0' ' ' 2>/dev/null <"$entry") || continue
         case $line in
             *wharf" ingress "*"--run $run "*) ;;
             *) continue ;;
@@ -793,20 +816,24 @@ stop_ingress() {
 uninstall() {
     step "Removing Wharf"
     stop_wharf
-    if docker_answers && has docker; then
+    if [ -z "$installation" ]; then
+        note "Wharf never got ready here, or this was installed by hand: what it made in Docker, if anything,"
+        note "is listed by: docker ps -a --filter label=wharf.installation"
+    elif docker_answers && has docker; then
         remove container rm -f
         remove network rm
         if [ $purge = 1 ]; then
             remove volume rm
             remove image rm -f
         fi
-    elif [ $purge = 1 ]; then
-        note "no Docker engine answers: containers, volumes and images of Wharf, if any, stay"
+    else
+        note "no Docker engine answers: containers, networks, volumes and images of Wharf stay"
     fi
-    rm -f -- "$program" "$remembered"
-    rmdir /etc/wharf 2>/dev/null || true
+    rm -f -- "$program"
     rm -rf -- "$run"
     if [ $purge = 1 ]; then
+        rm -f -- "$remembered"
+        rmdir /etc/wharf 2>/dev/null || true
         if [ -e "$data/wharf.db" ] || [ -d "$data/log" ]; then rm -rf -- "$data"; fi
         note "removed $data"
     else

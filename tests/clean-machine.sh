@@ -245,11 +245,14 @@ check_nothing_left() {
 
 # The table at the end of the installer's output names every example with its address.
 check_examples() {
-    local count=0 app url host
+    local count=0 app url host port
     while read -r app url; do
         host=${url#http://}
-        host=${host%%[:/]*}
-        in_machine curl -sf --noproxy '*' -o /dev/null --resolve "$host:80:127.0.0.1" --resolve "$host:8080:127.0.0.1" "$url" ||
+        host=${host%%/*}
+        port=80
+        [ "${host#*:}" = "$host" ] || port=${host#*:}
+        host=${host%:*}
+        in_machine curl -sf --noproxy '*' -o /dev/null --resolve "$host:$port:127.0.0.1" "$url" </dev/null ||
             fail "$app does not answer at $url."
         count=$((count + 1))
     done < <(sed -n '/^The examples are live/,/^$/s/^  \([a-z-]*\) *\(http:[^ ]*\)$/\1 \2/p' "$1")

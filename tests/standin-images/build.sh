@@ -65,6 +65,12 @@ versions() {
     define php-apache php php-apache php "" \
         $(versions php "8 8.1 8.2 8.3 8.4" "-apache -apache-bookworm")
     define composer php composer php "" composer:2 composer:latest
+    define ruby ruby ruby debian "" $(versions ruby "3 3.1 3.2 3.3 3.4 3.5" "-slim -slim-bookworm .")
+    define rust rust rust debian "" $(versions rust "1" "-slim-bookworm -slim -bookworm .")
+    define java java java debian "" $(versions eclipse-temurin "11 17 21" "-jdk -jre .")
+    define maven java maven java "" maven:3-eclipse-temurin-11 maven:3-eclipse-temurin-17 maven:3-eclipse-temurin-21 maven:3
+    define postgres postgres postgres debian "" $(versions postgres "13 14 15 16 17" "-bookworm .") postgres:latest
+    define redis redis redis debian "" $(versions redis "6 7 8" "-bookworm .") redis:latest
 }
 readonly default_groups="debian python node golang php"
 
