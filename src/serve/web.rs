@@ -67,7 +67,14 @@ pub(super) fn listen(path: &Path) -> anyhow::Result<UnixListener> {
 pub(super) async fn serve(web: Web, listener: UnixListener, stop: CancellationToken) {
     let Web { apps, store, clock, random, git, info } = web;
     let guard = Guard::new(store, clock.clone());
-    let state = ApiState::new(apps.clone(), guard.clone(), clock.clone(), random.clone(), std::sync::Arc::new(info), UPLOAD_LIMIT);
+    let state = ApiState::new(
+        apps.clone(),
+        guard.clone(),
+        clock.clone(),
+        random.clone(),
+        std::sync::Arc::new(info),
+        UPLOAD_LIMIT,
+    );
     let router = api::router(state)
         .merge(portal::router(portal::PortalState::new(apps, guard, clock, random)))
         .into_router()

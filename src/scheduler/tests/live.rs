@@ -125,7 +125,14 @@ impl Platform {
         self.stop.cancel();
         self.stop = CancellationToken::new();
         self.scheduler = start(
-            &self.store, &self.vault, &self.clock, &self.random, &self.engine, &self.operations, &self.tables, self.dir.path(),
+            &self.store,
+            &self.vault,
+            &self.clock,
+            &self.random,
+            &self.engine,
+            &self.operations,
+            &self.tables,
+            self.dir.path(),
         );
         tokio::spawn(self.scheduler.clone().run(self.stop.clone()));
     }
@@ -141,7 +148,8 @@ impl Platform {
         let now = self.clock.now();
         let mut tx = self.store.write().await.unwrap();
         let environment = &self.owner.environment;
-        let new = NewRevision { environment, stack, config_version: 0, source_commit: None, author: "ann", message: "m" };
+        let new =
+            NewRevision { environment, stack, config_version: 0, source_commit: None, author: "ann", message: "m" };
         let number = releases::insert(&mut tx, &self.tenant, new, now, &self.random).await.unwrap();
         let attempt = releases::set_target(&mut tx, &self.tenant, environment, number, now).await.unwrap();
         tx.commit().await.unwrap();
@@ -172,9 +180,8 @@ impl Platform {
     async fn settled(&self) {
         let environment = &self.owner.environment;
         let from = self.scheduler.passes();
-        let settled = || {
-            self.scheduler.passes() >= from + 2 && self.scheduler.report(environment).is_some_and(|r| r.settled)
-        };
+        let settled =
+            || self.scheduler.passes() >= from + 2 && self.scheduler.report(environment).is_some_and(|r| r.settled);
         self.until("settled", settled).await;
     }
 
@@ -241,7 +248,15 @@ async fn a_deploy_takes_over_as_a_whole_and_the_old_release_goes() {
     let second = p.deploy(&stack_of([("web", p.web(2))])).await;
     p.live(second).await;
     p.settled().await;
-    let new: BTreeSet<String> = p.running().await.into_iter().map(|(revision, id)| { assert_eq!(revision, 2); id }).collect();
+    let new: BTreeSet<String> = p
+        .running()
+        .await
+        .into_iter()
+        .map(|(revision, id)| {
+            assert_eq!(revision, 2);
+            id
+        })
+        .collect();
     assert_eq!(p.tables.upstreams(), new, "exactly the new instances are left and get requests");
     assert!(old.is_disjoint(&new));
     // No table ever mixed or was empty in between.
@@ -353,7 +368,21 @@ async fn an_engine_that_fails_and_then_lies_changes_nothing() {
 #[tokio::test]
 async fn stopping_empties_the_routes_with_a_reason_and_destroying_leaves_nothing() {
     let p = Platform::new().await;
-    let attempt = p.deploy(&stack_of([("web", p.web(1)), ("worker", { let mut w = p.web(1); w.kind = ServiceKind::Worker; w.port = None; w.health = crate::stack::HealthCheck { settle_ms: 50, ..crate::stack::HealthCheck::default_for(ServiceKind::Worker) }; w })])).await;
+    let attempt = p
+        .deploy(&stack_of([
+            ("web", p.web(1)),
+            ("worker", {
+                let mut w = p.web(1);
+                w.kind = ServiceKind::Worker;
+                w.port = None;
+                w.health = crate::stack::HealthCheck {
+                    settle_ms: 50,
+                    ..crate::stack::HealthCheck::default_for(ServiceKind::Worker)
+                };
+                w
+            }),
+        ]))
+        .await;
     p.live(attempt).await;
     let environment = p.owner.environment.clone();
     let mut tx = p.store.write().await.unwrap();

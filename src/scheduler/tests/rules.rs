@@ -103,8 +103,16 @@ fn the_platforms_promises_win_over_an_apps_configuration() {
     let listed: Vec<String> = got.iter().map(|(k, v)| format!("{k}={v}")).collect();
     assert_eq!(
         listed,
-        ["CA=x", "KEY=theirs", "PORT=8080", "WHARF_APP=shop", "WHARF_ENV=production", "WHARF_INSTANCE=web.2",
-         "WHARF_REVISION=7", "WHARF_SERVICE=web"]
+        [
+            "CA=x",
+            "KEY=theirs",
+            "PORT=8080",
+            "WHARF_APP=shop",
+            "WHARF_ENV=production",
+            "WHARF_INSTANCE=web.2",
+            "WHARF_REVISION=7",
+            "WHARF_SERVICE=web"
+        ]
     );
 }
 
@@ -141,8 +149,13 @@ fn only_old_images_of_ours_that_nobody_needs_are_removed() {
         size_bytes: 1,
     };
     let old = YOUNG_MS + 1;
-    let images =
-        [image("kept", true, old), image("runs", true, old), image("young", true, 5), image("base", false, old), image("old", true, old)];
+    let images = [
+        image("kept", true, old),
+        image("runs", true, old),
+        image("young", true, 5),
+        image("base", false, old),
+        image("old", true, old),
+    ];
     let revision = Kept { number: 1, images: BTreeSet::from(["kept".to_owned()]) };
     // Another environment's revision may hold the same image: it is kept for that one.
     let (other, _) = owner(2);
