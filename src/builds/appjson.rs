@@ -135,8 +135,19 @@ pub struct DokkuScripts {
 
 /// Keys that only describe the app.
 const DESCRIPTIVE: &[&str] = &[
-    "$schema", "description", "keywords", "website", "repository", "logo", "success_url", "name", "env", "formation",
-    "healthchecks", "cron", "scripts",
+    "$schema",
+    "description",
+    "keywords",
+    "website",
+    "repository",
+    "logo",
+    "success_url",
+    "name",
+    "env",
+    "formation",
+    "healthchecks",
+    "cron",
+    "scripts",
 ];
 
 /// Reads `app.json` and says what in it is not honoured.
@@ -177,7 +188,10 @@ fn check_schedule(text: &str, job: &CronJob) -> Result<(), DetectError> {
 /// A variable may be a plain value or an object.
 fn env_vars<'de, D: serde::Deserializer<'de>>(d: D) -> Result<BTreeMap<String, EnvVar>, D::Error> {
     #[derive(Deserialize)]
-    #[serde(untagged, expecting = "a variable must be a text or an object with `description`, `value`, `required`, `generator`")]
+    #[serde(
+        untagged,
+        expecting = "a variable must be a text or an object with `description`, `value`, `required`, `generator`"
+    )]
     enum Form {
         Value(String),
         Full(EnvVar),
@@ -187,14 +201,7 @@ fn env_vars<'de, D: serde::Deserializer<'de>>(d: D) -> Result<BTreeMap<String, E
         .into_iter()
         .map(|(name, form)| match form {
             Form::Full(var) => (name, var),
-            Form::Value(value) => (
-                name,
-                EnvVar {
-                    value: Some(value),
-                    required: true,
-                    ..EnvVar::default()
-                },
-            ),
+            Form::Value(value) => (name, EnvVar { value: Some(value), required: true, ..EnvVar::default() }),
         })
         .collect())
 }

@@ -19,18 +19,12 @@ impl CommandLine {
             Some(words) => words,
             None => vec!["/bin/sh".into(), "-c".into(), with_exec(text)],
         };
-        Self {
-            text: text.to_owned(),
-            argv,
-        }
+        Self { text: text.to_owned(), argv }
     }
 
     /// From words that need no shell.
     pub fn exec(words: &[&str]) -> Self {
-        Self {
-            text: words.join(" "),
-            argv: words.iter().map(|w| (*w).to_owned()).collect(),
-        }
+        Self { text: words.join(" "), argv: words.iter().map(|w| (*w).to_owned()).collect() }
     }
 }
 
@@ -44,8 +38,8 @@ fn words(text: &str) -> Option<Vec<String>> {
             '\'' => quoted(&mut chars, '\'', word.get_or_insert_default())?,
             '"' => quoted(&mut chars, '"', word.get_or_insert_default())?,
             ' ' | '\t' => words.extend(word.take()),
-            '$' | '`' | '|' | '&' | ';' | '<' | '>' | '(' | ')' | '{' | '}' | '*' | '?' | '[' | '~'
-            | '!' | '#' | '\\' | '\n' => return None,
+            '$' | '`' | '|' | '&' | ';' | '<' | '>' | '(' | ')' | '{' | '}' | '*' | '?' | '[' | '~' | '!' | '#'
+            | '\\' | '\n' => return None,
             c => word.get_or_insert_default().push(c),
         }
     }
@@ -102,9 +96,8 @@ fn is_compound(text: &str) -> bool {
 }
 
 fn is_assignment(word: &str) -> bool {
-    word.split_once('=').is_some_and(|(name, _)| {
-        !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
-    })
+    word.split_once('=')
+        .is_some_and(|(name, _)| !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_'))
 }
 
 #[cfg(test)]

@@ -4,7 +4,9 @@
 use std::collections::BTreeMap;
 
 use super::error::DetectError;
-use super::model::{BuildOptions, BuildPlan, CommandLine, DEFAULT_PORT, Images, Input, Note, Packages, ProviderId, Step};
+use super::model::{
+    BuildOptions, BuildPlan, CommandLine, DEFAULT_PORT, Images, Input, Note, Packages, ProviderId, StaticSite, Step,
+};
 use super::settings::Settings;
 use super::source::SourceTree;
 use super::{appjson, parse, procfile, providers, userfile};
@@ -45,9 +47,7 @@ pub fn recognise(tree: &SourceTree, settings: &Settings) -> Result<Input, Detect
         return Ok(Input::Compose { file: file.into() });
     }
     if tree.has("Dockerfile") {
-        return Ok(Input::Dockerfile {
-            file: "Dockerfile".into(),
-        });
+        return Ok(Input::Dockerfile { file: "Dockerfile".into() });
     }
     Ok(Input::Detected)
 }
@@ -66,8 +66,15 @@ pub fn detect(tree: &SourceTree, settings: &Settings) -> Result<BuildPlan, Detec
     let (app, notes) = appjson::read(tree)?;
     plan.notes.extend(notes);
     plan.app = app;
-    apply_settings(&mut plan, settings);
-    apply_procfile(&mut plan, procfile::read(tree)?);
+    apply_settings(&mut plan, context);
+    let procfile = procfile::read(tree)?;
+    if plan.static_site.is_some() && procfile.as_ref().is_some_and(|p| p.contains_key("web")) {
+        return Err(DetectError::unsupported(
+            "the Procfile names a `web` process, and the source is a static site with nothing that could run it",
+            "Remove the Procfile to have the site served, or add the program with its manifest or a Dockerfile",
+        ));
+    }
+    apply_procfile(&mut plan, procfile);
     let needs_start = plan.dockerfile.is_none() && plan.static_site.is_none();
     if needs_start && plan.processes.is_empty() {
         return Err(providers::no_start(plan.provider));
@@ -105,7 +112,7 @@ pub(crate) fn blank(context: Context<'_>, provider: Option<ProviderId>) -> Build
         notes: Vec::new(),
         options: BuildOptions {
             cache_scope: platform.cache_scope.clone(),
-            extra_ca: platform.extra_ca,
+            extra_ca: platform.extra_ca.clone(),
             build_args: platform.build_args.clone(),
         },
     }
@@ -119,14 +126,13 @@ fn user_dockerfile(context: Context<'_>, file: &str) -> Result<BuildPlan, Detect
     match (facts.port_env, facts.expose.as_slice()) {
         (Some(port), _) => plan.port = port,
         (None, [port]) => plan.port = *port,
-        (None, []) => plan.notes.push(Note::Info(format!(
-            "{file} has no EXPOSE line; the app is told to listen on PORT={DEFAULT_PORT}"
-        ))),
+        (None, []) => plan
+            .notes
+            .push(Note::Info(format!("{file} has no EXPOSE line; the app is told to listen on PORT={DEFAULT_PORT}"))),
         (None, [port, ..]) => {
             plan.port = *port;
-            plan.notes.push(Note::Info(format!(
-                "{file} exposes several ports; the first, {port}, gets the HTTP traffic"
-            )));
+            plan.notes
+                .push(Note::Info(format!("{file} exposes several ports; the first, {port}, gets the HTTP traffic")));
         }
     }
     plan.user = facts.user.clone().unwrap_or_else(|| "root".into());
@@ -142,7 +148,8 @@ fn user_dockerfile(context: Context<'_>, file: &str) -> Result<BuildPlan, Detect
     Ok(plan)
 }
 
-fn apply_settings(plan: &mut BuildPlan, settings: &Settings) {
+fn apply_settings(plan: &mut BuildPlan, context: Context<'_>) {
+    let settings = context.settings;
     if let Some(port) = settings.port {
         plan.port = port;
     }
@@ -150,22 +157,49 @@ fn apply_settings(plan: &mut BuildPlan, settings: &Settings) {
     plan.packages.runtime.extend(settings.packages.iter().cloned());
     let caches = |steps: &[Step]| steps.iter().flat_map(|s| s.caches.clone()).collect::<Vec<_>>();
     if let Some(run) = &settings.install {
-        plan.install = vec![Step {
-            run: run.clone(),
-            caches: caches(&plan.install),
-        }];
+        plan.install = vec![Step { run: one_line(run), caches: caches(&plan.install) }];
     }
     if let Some(run) = &settings.build {
-        plan.build = vec![Step {
-            run: run.clone(),
-            caches: caches(&plan.build),
-        }];
+        plan.build = vec![Step { run: one_line(run), caches: caches(&plan.build) }];
+        build_in_a_stage(plan);
     }
     if let Some(start) = &settings.start {
         plan.start = Some(CommandLine::parse(start));
     }
+    if let (Some(dir), Some(_)) = (&settings.static_dir, plan.images.build.as_ref()) {
+        plan.images.runtime = providers::static_image(context);
+        plan.env.clear();
+        plan.start = None;
+        plan.static_site = Some(StaticSite {
+            dir: format!("/app/{}", dir.trim_start_matches("./").trim_matches('/')),
+            spa: false,
+            not_found: None,
+        });
+    }
     if let Some(site) = &mut plan.static_site {
         site.spa = settings.spa.unwrap_or(site.spa);
+    }
+}
+
+/// Several lines of a setting are commands that must all succeed.
+fn one_line(command: &str) -> String {
+    let lines: Vec<&str> = command.lines().map(str::trim).filter(|l| !l.is_empty()).collect();
+    lines.join(" && ")
+}
+
+/// An app that was only copied is now built first, on the image it runs on where it has no other.
+fn build_in_a_stage(plan: &mut BuildPlan) {
+    if plan.dockerfile.is_some() {
+        return;
+    }
+    if let Some(site) = plan.static_site.as_mut().filter(|_| plan.images.build.is_none()) {
+        // Without a language there is a plain Debian to build in.
+        plan.images.build = Some("debian:bookworm-slim".into());
+        site.dir = if site.dir == "." { "/app".into() } else { format!("/app/{}", site.dir) };
+    }
+    plan.images.build.get_or_insert_with(|| plan.images.runtime.clone());
+    for artifact in plan.artifacts.iter_mut().filter(|a| a.from_source && a.from == ".") {
+        *artifact = providers::app_folder(true);
     }
 }
 
@@ -181,19 +215,12 @@ fn apply_procfile(plan: &mut BuildPlan, procfile: Option<BTreeMap<String, Comman
     if plan.release.is_none() {
         plan.release = plan.app.scripts.predeploy.as_deref().map(CommandLine::parse);
     }
-    if plan.static_site.take_if(|_| processes.contains_key("web")).is_some() {
-        plan.notes.push(Note::Warning(
-            "this is a static site, and its Procfile names a web process: remove the Procfile to have the site served".into(),
-        ));
-    }
     match processes.get("web") {
         Some(web) => plan.start = Some(web.clone()),
         None if processes.is_empty() => processes.extend(explicit_start.map(|s| ("web".to_owned(), s))),
         None => {
             plan.start = None;
-            plan.notes.push(Note::Info(
-                "the Procfile has no `web` process, so this app gets no traffic".into(),
-            ));
+            plan.notes.push(Note::Info("the Procfile has no `web` process, so this app gets no traffic".into()));
         }
     }
     plan.processes = processes;

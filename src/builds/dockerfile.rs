@@ -5,14 +5,23 @@
 
 use std::fmt::Write;
 
-use super::model::{Artifact, BuildPlan, Cache, Input, StaticSite, Step};
+use super::model::{Artifact, BuildPlan, CaBundle, Cache, Input, StaticSite, Step};
 
 /// Where the operator's CA bundle is mounted.
 const CA: &str = "/run/secrets/wharf-ca";
 /// Variables by which tools find a CA bundle.
 const CA_VARS: &[&str] = &[
-    "SSL_CERT_FILE", "PIP_CERT", "REQUESTS_CA_BUNDLE", "NODE_EXTRA_CA_CERTS", "YARN_HTTPS_CA_FILE_PATH", "DENO_CERT", "CARGO_HTTP_CAINFO",
-    "GIT_SSL_CAINFO", "CURL_CA_BUNDLE", "COMPOSER_CAFILE", "HEX_CACERTS_PATH",
+    "SSL_CERT_FILE",
+    "PIP_CERT",
+    "REQUESTS_CA_BUNDLE",
+    "NODE_EXTRA_CA_CERTS",
+    "YARN_HTTPS_CA_FILE_PATH",
+    "DENO_CERT",
+    "CARGO_HTTP_CAINFO",
+    "GIT_SSL_CAINFO",
+    "CURL_CA_BUNDLE",
+    "COMPOSER_CAFILE",
+    "HEX_CACERTS_PATH",
 ];
 /// The app's user; above the range that base images use.
 const UID: u32 = 10001;
@@ -25,7 +34,9 @@ pub fn render(plan: &BuildPlan) -> String {
         return out.text;
     }
     out.comment(&format!("Made by Wharf for {}.", title(plan)));
-    out.comment("`wharf build --print` prints it again. To change it, save it as Dockerfile: from then on it is yours.");
+    out.comment(
+        "`wharf build --print` prints it again. To change it, save it as Dockerfile: from then on it is yours.",
+    );
     if plan.images.build.is_some() {
         build_stage(&mut out, plan);
     }
@@ -57,7 +68,7 @@ fn build_stage(out: &mut Writer, plan: &BuildPlan) {
         out.line(&format!("ARG {arg}"));
     }
     out.env(plan.build_env.iter().map(|(k, v)| (k.as_str(), v.as_str())));
-    if plan.options.extra_ca {
+    if plan.options.extra_ca.is_some() {
         out.comment("The platform's CA bundle, there while a step runs.");
         out.env(CA_VARS.iter().map(|name| (*name, CA)));
     }
@@ -239,7 +250,7 @@ impl Writer {
 
     /// A step in the runtime stage, where nothing of the build may stay behind in the image's environment.
     fn run_as_root(&mut self, plan: &BuildPlan, step: &Step) {
-        let export = if plan.options.extra_ca {
+        let export = if plan.options.extra_ca.is_some() {
             format!("export SSL_CERT_FILE={CA} CURL_CA_BUNDLE={CA} && ")
         } else {
             String::new()
@@ -249,8 +260,12 @@ impl Writer {
 
     fn mounted(&mut self, plan: &BuildPlan, step: &Step, export: &str) {
         let mut mounts: Vec<String> = Vec::new();
-        if plan.options.extra_ca {
-            mounts.push(format!("--mount=type=secret,id=wharf-ca,target={CA}"));
+        match &plan.options.extra_ca {
+            Some(CaBundle::Secret) => mounts.push(format!("--mount=type=secret,id=wharf-ca,target={CA}")),
+            Some(CaBundle::Image(image)) => {
+                mounts.push(format!("--mount=type=bind,from={image},source=/ca.crt,target={CA}"))
+            }
+            None => {}
         }
         for Cache { name, target } in &step.caches {
             let scope = &plan.options.cache_scope;
@@ -273,9 +288,5 @@ fn is_plain(path: &str) -> bool {
 /// Quoted where needed; `$` stays, so that a value can add to `PATH`.
 fn env_value(value: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "._-/@+:,=$%".contains(c);
-    if !value.is_empty() && value.chars().all(plain) {
-        value.to_owned()
-    } else {
-        quote(value)
-    }
+    if !value.is_empty() && value.chars().all(plain) { value.to_owned() } else { quote(value) }
 }

@@ -35,10 +35,7 @@ impl DockerIgnore {
                 tracing::debug!(line, "pattern in .dockerignore left out");
             }
         }
-        Self {
-            rules: builder.build().unwrap_or_else(|_| Gitignore::empty()),
-            has_exceptions,
-        }
+        Self { rules: builder.build().unwrap_or_else(|_| Gitignore::empty()), has_exceptions }
     }
 
     /// Whether the walk should leave this entry (for a folder: with all in it) out.

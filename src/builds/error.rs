@@ -20,10 +20,7 @@ impl Position {
         }
         let before = &text[..end];
         let line_start = before.rfind('\n').map_or(0, |i| i + 1);
-        Self {
-            line: before.matches('\n').count() + 1,
-            column: before[line_start..].chars().count() + 1,
-        }
+        Self { line: before.matches('\n').count() + 1, column: before[line_start..].chars().count() + 1 }
     }
 }
 
@@ -94,17 +91,10 @@ pub enum DetectError {
 
 impl DetectError {
     pub(crate) fn malformed(file: &str, position: Position, message: impl Into<String>) -> Self {
-        Self::Malformed {
-            file: file.to_owned(),
-            position,
-            message: message.into(),
-        }
+        Self::Malformed { file: file.to_owned(), position, message: message.into() }
     }
 
     pub(crate) fn unsupported(what: impl Into<String>, fix: impl Into<String>) -> Self {
-        Self::Unsupported {
-            what: what.into(),
-            fix: fix.into(),
-        }
+        Self::Unsupported { what: what.into(), fix: fix.into() }
     }
 }

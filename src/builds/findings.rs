@@ -57,8 +57,6 @@ pub(crate) fn unfetched_submodules(tree: &SourceTree) -> Vec<Finding> {
             let inside = format!("{path}/");
             !tree.paths().any(|p| p.starts_with(&inside))
         })
-        .map(|path| Finding::UnfetchedSubmodule {
-            path: path.to_owned(),
-        })
+        .map(|path| Finding::UnfetchedSubmodule { path: path.to_owned() })
         .collect()
 }

@@ -7,10 +7,7 @@ use super::source::{Content, SourceTree};
 
 /// The text of a file, without a byte order mark; `None` when the file is not there.
 pub(crate) fn text<'t>(tree: &'t SourceTree, path: &str) -> Result<Option<&'t str>, DetectError> {
-    let unreadable = |reason: &str| DetectError::Unreadable {
-        file: path.to_owned(),
-        reason: reason.to_owned(),
-    };
+    let unreadable = |reason: &str| DetectError::Unreadable { file: path.to_owned(), reason: reason.to_owned() };
     match tree.content(path) {
         None => Ok(None),
         Some(Content::NotKept) => Err(unreadable(
@@ -18,10 +15,7 @@ pub(crate) fn text<'t>(tree: &'t SourceTree, path: &str) -> Result<Option<&'t st
         )),
         Some(Content::Bytes(bytes)) => match std::str::from_utf8(bytes) {
             Ok(text) => Ok(Some(text.trim_start_matches('\u{feff}'))),
-            Err(e) => Err(unreadable(&format!(
-                "byte {} is not UTF-8; save the file as UTF-8",
-                e.valid_up_to() + 1
-            ))),
+            Err(e) => Err(unreadable(&format!("byte {} is not UTF-8; save the file as UTF-8", e.valid_up_to() + 1))),
         },
     }
 }
@@ -32,31 +26,18 @@ pub(crate) fn hint<'t>(tree: &'t SourceTree, path: &str) -> &'t str {
 }
 
 /// Parses a JSON file.
-pub(crate) fn json<T: DeserializeOwned>(
-    tree: &SourceTree,
-    path: &str,
-) -> Result<Option<T>, DetectError> {
-    text(tree, path)?
-        .map(|text| json_text(path, text))
-        .transpose()
+pub(crate) fn json<T: DeserializeOwned>(tree: &SourceTree, path: &str) -> Result<Option<T>, DetectError> {
+    text(tree, path)?.map(|text| json_text(path, text)).transpose()
 }
 
 /// Parses a JSON file that may hold `//` and `/* */` comments and trailing commas.
-pub(crate) fn jsonc<T: DeserializeOwned>(
-    tree: &SourceTree,
-    path: &str,
-) -> Result<Option<T>, DetectError> {
-    text(tree, path)?
-        .map(|text| json_text(path, &without_comments(text)))
-        .transpose()
+pub(crate) fn jsonc<T: DeserializeOwned>(tree: &SourceTree, path: &str) -> Result<Option<T>, DetectError> {
+    text(tree, path)?.map(|text| json_text(path, &without_comments(text))).transpose()
 }
 
 fn json_text<T: DeserializeOwned>(path: &str, text: &str) -> Result<T, DetectError> {
     serde_json::from_str(text).map_err(|e| {
-        let position = Position {
-            line: e.line().max(1),
-            column: e.column().max(1),
-        };
+        let position = Position { line: e.line().max(1), column: e.column().max(1) };
         // serde_json ends its message with the place, which is said once already.
         let message = e.to_string();
         let message = message.split(" at line ").next().unwrap_or_default();
@@ -65,10 +46,7 @@ fn json_text<T: DeserializeOwned>(path: &str, text: &str) -> Result<T, DetectErr
 }
 
 /// Parses a TOML file.
-pub(crate) fn toml<T: DeserializeOwned>(
-    tree: &SourceTree,
-    path: &str,
-) -> Result<Option<T>, DetectError> {
+pub(crate) fn toml<T: DeserializeOwned>(tree: &SourceTree, path: &str) -> Result<Option<T>, DetectError> {
     let Some(text) = text(tree, path)? else {
         return Ok(None);
     };

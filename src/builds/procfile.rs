@@ -11,9 +11,7 @@ use super::source::SourceTree;
 const MAX_PROCESSES: usize = 50;
 
 /// Reads `Procfile`; `None` when there is none.
-pub(crate) fn read(
-    tree: &SourceTree,
-) -> Result<Option<BTreeMap<String, CommandLine>>, DetectError> {
+pub(crate) fn read(tree: &SourceTree) -> Result<Option<BTreeMap<String, CommandLine>>, DetectError> {
     parse::text(tree, "Procfile")?.map(parse).transpose()
 }
 
@@ -26,20 +24,14 @@ fn parse(text: &str) -> Result<BTreeMap<String, CommandLine>, DetectError> {
         }
         let indent = raw.chars().take_while(|c| c.is_whitespace()).count();
         let at = |column: usize, message: String| {
-            let position = Position {
-                line: index + 1,
-                column: indent + column,
-            };
+            let position = Position { line: index + 1, column: indent + column };
             Err(DetectError::malformed("Procfile", position, message))
         };
         let Some((name, command)) = line.split_once(':') else {
             return at(1, "a line must look like `web: <command>`; the `:` is missing".into());
         };
         if let Some(bad) = name.chars().position(|c| !is_name_char(c)) {
-            return at(
-                bad + 1,
-                format!("the process name {name:?} may hold only letters, digits, `-` and `_`"),
-            );
+            return at(bad + 1, format!("the process name {name:?} may hold only letters, digits, `-` and `_`"));
         }
         if name.is_empty() {
             return at(1, "the process name before `:` is missing".into());

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
 use std::path::Path;
 
-use super::archive::{self, ArchiveError, Limits};
+use super::archive::{self, ArchiveError, IgnoreFiles, Limits};
 use super::findings::{self, Finding};
 
 /// Largest deciding file (a lock file of a big monorepo stays well below).
@@ -34,9 +34,7 @@ pub struct SourceTree {
 
 impl SourceTree {
     /// A tree from paths and contents already in memory.
-    pub fn from_files<P: Into<String>, C: Into<Vec<u8>>>(
-        files: impl IntoIterator<Item = (P, C)>,
-    ) -> Self {
+    pub fn from_files<P: Into<String>, C: Into<Vec<u8>>>(files: impl IntoIterator<Item = (P, C)>) -> Self {
         let mut tree = Self::default();
         for (path, content) in files {
             tree.add(&path.into(), content.into());
@@ -44,21 +42,20 @@ impl SourceTree {
         tree.finish()
     }
 
-    /// Reads a directory, leaving out what `.gitignore`, `.dockerignore` and `.git` leave out.
+    /// Reads a directory, without `.git` and what the ignore files leave out.
     ///
     /// # Errors
     /// A folder or file that can't be read, a link that leads out of the directory, or a limit exceeded.
-    pub fn from_dir(root: &Path, limits: &Limits) -> Result<Self, ArchiveError> {
+    pub fn from_dir(root: &Path, limits: &Limits, ignored: IgnoreFiles) -> Result<Self, ArchiveError> {
         let mut tree = Self::default();
-        archive::walk(root, limits, |entry| {
+        archive::walk(root, limits, ignored, |entry| {
             match entry.kind {
                 archive::Kind::Dir => {
                     tree.dirs.insert(entry.path.clone());
                 }
                 archive::Kind::Link { .. } => tree.add_unread(&entry.path),
                 archive::Kind::File { size, .. } if wants(&entry.path, size) => {
-                    let bytes = std::fs::read(root.join(&entry.path))
-                        .map_err(|e| ArchiveError::io(&entry.path, e))?;
+                    let bytes = std::fs::read(root.join(&entry.path)).map_err(|e| ArchiveError::io(&entry.path, e))?;
                     tree.add(&entry.path, bytes);
                 }
                 archive::Kind::File { .. } => tree.add_unread(&entry.path),
@@ -81,9 +78,7 @@ impl SourceTree {
                 }
                 archive::Kind::File { size, .. } if wants(&entry.path, size) => {
                     let mut bytes = Vec::new();
-                    data.take(MAX_KEPT_FILE)
-                        .read_to_end(&mut bytes)
-                        .map_err(|e| ArchiveError::io(&entry.path, e))?;
+                    data.take(MAX_KEPT_FILE).read_to_end(&mut bytes).map_err(|e| ArchiveError::io(&entry.path, e))?;
                     tree.add(&entry.path, bytes);
                 }
                 archive::Kind::Link { .. } | archive::Kind::File { .. } => {
@@ -145,9 +140,7 @@ impl SourceTree {
 
     fn add(&mut self, path: &str, bytes: Vec<u8>) {
         if findings::is_lfs_pointer(&bytes) {
-            self.findings.push(Finding::LfsPointer {
-                path: path.to_owned(),
-            });
+            self.findings.push(Finding::LfsPointer { path: path.to_owned() });
         }
         let size = bytes.len() as u64;
         if size > MAX_KEPT_FILE || self.kept + size > MAX_KEPT_TOTAL || !decides(path) {
@@ -181,22 +174,81 @@ fn wants(path: &str, size: u64) -> bool {
     size <= findings::LFS_POINTER_MAX || (size <= MAX_KEPT_FILE && decides(path))
 }
 
+/// Names of files that detection may look into.
+const NAMES: &[&str] = &[
+    "package.json",
+    "package-lock.json",
+    "npm-shrinkwrap.json",
+    "pnpm-lock.yaml",
+    "yarn.lock",
+    "bun.lock",
+    "angular.json",
+    "deno.json",
+    "deno.jsonc",
+    "Procfile",
+    "app.json",
+    "Staticfile",
+    "requirements.txt",
+    "Pipfile",
+    "Pipfile.lock",
+    "pyproject.toml",
+    "uv.lock",
+    "poetry.lock",
+    "runtime.txt",
+    "go.mod",
+    "go.work",
+    "Cargo.toml",
+    "rust-toolchain",
+    "rust-toolchain.toml",
+    "Gemfile",
+    "Gemfile.lock",
+    "composer.json",
+    "composer.lock",
+    "pom.xml",
+    "build.gradle",
+    "build.gradle.kts",
+    "gradle-wrapper.properties",
+    "maven-wrapper.properties",
+    "global.json",
+    "mix.exs",
+    "mix.lock",
+    "mise.toml",
+    "svelte.config.js",
+    "svelte.config.ts",
+    "next.config.js",
+    "next.config.mjs",
+    "next.config.ts",
+    "astro.config.mjs",
+    "astro.config.ts",
+    "astro.config.js",
+    "vite.config.js",
+    "vite.config.ts",
+    "nuxt.config.ts",
+    "nuxt.config.js",
+    "react-router.config.ts",
+    "react-router.config.js",
+    ".tool-versions",
+    ".nvmrc",
+    ".node-version",
+    ".python-version",
+    ".ruby-version",
+    ".bun-version",
+    ".deno-version",
+    ".rust-version",
+    ".go-version",
+    ".java-version",
+    ".php-version",
+    ".elixir-version",
+    ".gitmodules",
+    ".yarnrc.yml",
+    "system.properties",
+];
+
+/// Ends of names of such files.
+const SUFFIXES: &[&str] = &[".py", ".go", ".csproj", ".fsproj", ".vbproj", ".ru"];
+
 /// Whether detection may look into this file.
 fn decides(path: &str) -> bool {
-    const NAMES: &[&str] = &[
-        "package.json", "package-lock.json", "npm-shrinkwrap.json", "pnpm-lock.yaml", "yarn.lock", "bun.lock",
-        "angular.json", "deno.json", "deno.jsonc", "Procfile", "app.json", "Staticfile", "requirements.txt",
-        "Pipfile", "Pipfile.lock", "pyproject.toml", "uv.lock", "poetry.lock", "runtime.txt", "go.mod", "go.work",
-        "Cargo.toml", "rust-toolchain", "rust-toolchain.toml", "Gemfile", "Gemfile.lock", "composer.json",
-        "composer.lock", "pom.xml", "build.gradle", "build.gradle.kts", "gradle-wrapper.properties",
-        "maven-wrapper.properties", "global.json", "mix.exs", "mix.lock", "mise.toml", "svelte.config.js",
-        "svelte.config.ts", "next.config.js", "next.config.mjs", "next.config.ts", "astro.config.mjs",
-        "astro.config.ts", "astro.config.js", "vite.config.js", "vite.config.ts", "nuxt.config.ts", "nuxt.config.js",
-        "react-router.config.ts", "react-router.config.js", ".tool-versions", ".nvmrc", ".node-version",
-        ".python-version", ".ruby-version", ".bun-version", ".deno-version", ".rust-version", ".go-version",
-        ".java-version", ".php-version", ".elixir-version", ".gitmodules", ".yarnrc.yml", "system.properties",
-    ]; 
-    const SUFFIXES: &[&str] = &[".py", ".go", ".csproj", ".fsproj", ".vbproj", ".ru"];
     if path.matches('/').count() >= MAX_DEPTH {
         return false;
     }

@@ -29,10 +29,7 @@ pub struct DockerfileFacts {
 
 /// Reads a Dockerfile; lines that can't be understood are left to Docker, which says more about them.
 pub(crate) fn read(path: &str, text: &str) -> DockerfileFacts {
-    let mut facts = DockerfileFacts {
-        path: path.to_owned(),
-        ..DockerfileFacts::default()
-    };
+    let mut facts = DockerfileFacts { path: path.to_owned(), ..DockerfileFacts::default() };
     for line in logical_lines(text) {
         let (word, rest) = line.split_once(char::is_whitespace).unwrap_or((&line, ""));
         let rest = rest.trim();
@@ -48,9 +45,9 @@ pub(crate) fn read(path: &str, text: &str) -> DockerfileFacts {
             }
             "EXPOSE" => {
                 let ports = rest.split_whitespace().filter(|p| !p.ends_with("/udp"));
-                facts.expose.extend(
-                    ports.filter_map(|p| p.trim_end_matches("/tcp").parse::<u16>().ok()).filter(|p| *p > 0),
-                );
+                facts
+                    .expose
+                    .extend(ports.filter_map(|p| p.trim_end_matches("/tcp").parse::<u16>().ok()).filter(|p| *p > 0));
             }
             "ENV" => facts.port_env = env_port(rest).or(facts.port_env),
             "CMD" => facts.cmd = Some(command(rest)),
@@ -75,14 +72,8 @@ fn env_port(rest: &str) -> Option<u16> {
 
 fn command(rest: &str) -> CommandLine {
     match serde_json::from_str::<Vec<String>>(rest) {
-        Ok(argv) => CommandLine {
-            text: argv.join(" "),
-            argv,
-        },
-        Err(_) => CommandLine {
-            text: rest.to_owned(),
-            argv: vec!["/bin/sh".into(), "-c".into(), rest.to_owned()],
-        },
+        Ok(argv) => CommandLine { text: argv.join(" "), argv },
+        Err(_) => CommandLine { text: rest.to_owned(), argv: vec!["/bin/sh".into(), "-c".into(), rest.to_owned()] },
     }
 }
 

@@ -29,10 +29,7 @@ pub(crate) struct Wish {
 
 impl Wish {
     pub(crate) fn new(spec: impl Into<String>, source: impl Into<String>) -> Self {
-        Self {
-            spec: spec.into(),
-            source: source.into(),
-        }
+        Self { spec: spec.into(), source: source.into() }
     }
 
     /// A file that holds nothing but the version.
@@ -69,11 +66,7 @@ pub(crate) fn choose(
     explicit: Option<&str>,
     wishes: impl IntoIterator<Item = Option<Wish>>,
 ) -> Result<ToolVersion, DetectError> {
-    let tool = |version: String, source: String| ToolVersion {
-        tool: known.tool.to_owned(),
-        version,
-        source,
-    };
+    let tool = |version: String, source: String| ToolVersion { tool: known.tool.to_owned(), version, source };
     if let Some(version) = explicit {
         return Ok(tool(version.to_owned(), "setting".into()));
     }
@@ -106,9 +99,8 @@ fn fit(known: Known, wish: &Wish) -> Result<String, DetectError> {
 }
 
 /// Node's release names.
-const NAMED: &[(&str, &str)] = &[
-    ("lts/krypton", "24"), ("lts/jod", "22"), ("lts/iron", "20"), ("lts/hydrogen", "18"), ("lts/gallium", "16"),
-];
+const NAMED: &[(&str, &str)] =
+    &[("lts/krypton", "24"), ("lts/jod", "22"), ("lts/iron", "20"), ("lts/hydrogen", "18"), ("lts/gallium", "16")];
 
 /// One to four numbers with dots and nothing else.
 fn numbers(spec: &str) -> Option<Vec<u32>> {
@@ -177,12 +169,7 @@ fn admits((op, version): &(String, String), line: &[u32]) -> bool {
 mod tests {
     use super::*;
 
-    const NODE: Known = Known {
-        tool: "node",
-        default: "22",
-        lines: &["24", "22", "20", "18", "16"],
-        precision: 1,
-    };
+    const NODE: Known = Known { tool: "node", default: "22", lines: &["24", "22", "20", "18", "16"], precision: 1 };
     const PY: Known = Known {
         tool: "python",
         default: "3.13",
@@ -197,16 +184,36 @@ mod tests {
     #[test]
     fn ranges_choose_the_default_where_it_fits() {
         for (spec, want) in [
-            (">=18", "22"), (">=18 <21", "20"), ("^18.17.0 || >=24", "24"), ("18.x", "18"), ("~20.1", "20"),
-            ("v20.11.1", "20"), ("lts/iron", "20"), ("lts/*", "22"), ("16 - 20", "20"), (">20", "22"), ("<20", "18"),
-            ("20 || 22", "22"), (">= 16.0.0 <= 18", "18"), ("<=16", "16"),
+            (">=18", "22"),
+            (">=18 <21", "20"),
+            ("^18.17.0 || >=24", "24"),
+            ("18.x", "18"),
+            ("~20.1", "20"),
+            ("v20.11.1", "20"),
+            ("lts/iron", "20"),
+            ("lts/*", "22"),
+            ("16 - 20", "20"),
+            (">20", "22"),
+            ("<20", "18"),
+            ("20 || 22", "22"),
+            (">= 16.0.0 <= 18", "18"),
+            ("<=16", "16"),
         ] {
             assert_eq!(pick(NODE, spec), want, "{spec}");
         }
         for (spec, want) in [
-            (">=3.9", "3.13"), (">=3.9,<3.12", "3.11"), ("^3.10", "3.13"), ("~=3.11.0", "3.11"), ("~3.12", "3.12"),
-            ("3.12.4", "3.12"), ("python-3.11.9", "3.11"), ("3.*", "3.13"), ("==3.10.*", "3.10"), ("<3.13", "3.12"),
-            (">=3.9,!=3.13", "3.14"), ("~=3.9", "3.13"),
+            (">=3.9", "3.13"),
+            (">=3.9,<3.12", "3.11"),
+            ("^3.10", "3.13"),
+            ("~=3.11.0", "3.11"),
+            ("~3.12", "3.12"),
+            ("3.12.4", "3.12"),
+            ("python-3.11.9", "3.11"),
+            ("3.*", "3.13"),
+            ("==3.10.*", "3.10"),
+            ("<3.13", "3.12"),
+            (">=3.9,!=3.13", "3.14"),
+            ("~=3.9", "3.13"),
         ] {
             assert_eq!(pick(PY, spec), want, "{spec}");
         }

@@ -1,7 +1,7 @@
 //! Bun: projects with its lock file, its configuration, or its name in `packageManager`.
 
 use super::javascript::{self, PackageJson};
-use super::{Spec, app_folder, present};
+use super::{Spec, app_folder, has_own_server, present};
 use crate::builds::detect::{Context, blank};
 use crate::builds::error::DetectError;
 use crate::builds::model::{BuildPlan, PackageManager, ProviderId, Step};
@@ -16,12 +16,7 @@ pub(super) const SPEC: Spec = Spec {
     plan,
 };
 
-const KNOWN: Known = Known {
-    tool: "bun",
-    default: "1",
-    lines: &["1"],
-    precision: 3,
-};
+const KNOWN: Known = Known { tool: "bun", default: "1", lines: &["1"], precision: 3 };
 
 fn detect(tree: &SourceTree) -> bool {
     let named = || {
@@ -52,10 +47,7 @@ fn plan(context: Context<'_>) -> Result<BuildPlan, DetectError> {
     plan.images.runtime = image;
     plan.versions.push(version);
     let lock = tree.first_of(&["bun.lock", "bun.lockb"]);
-    plan.package_manager = Some(PackageManager {
-        name: "bun".into(),
-        lockfile: lock.map(str::to_owned),
-    });
+    plan.package_manager = Some(PackageManager { name: "bun".into(), lockfile: lock.map(str::to_owned) });
     if !package.installs_with_source() {
         plan.manifests = present(tree, &["package.json", "bun.lock", "bun.lockb", "bunfig.toml", ".npmrc"]);
     }
@@ -69,7 +61,8 @@ fn plan(context: Context<'_>) -> Result<BuildPlan, DetectError> {
     plan.env.insert("NODE_ENV".into(), "production".into());
     plan.env.insert("PATH".into(), "/app/node_modules/.bin:$PATH".into());
     plan.start = javascript::start(tree, &package, framework, &["bun", "run", "start"], "bun");
-    if let Some(site) = javascript::static_site(tree, &package, framework) {
+    let site = javascript::static_site(tree, &package, framework).filter(|_| !has_own_server(context));
+    if let Some(site) = site {
         javascript::serve_static(&mut plan, context, site);
         return Ok(plan);
     }

@@ -19,12 +19,7 @@ pub(super) const SPEC: Spec = Spec {
     plan,
 };
 
-const KNOWN: Known = Known {
-    tool: "deno",
-    default: "2.5.6",
-    lines: &["2.5.6", "1.46.3"],
-    precision: 3,
-};
+const KNOWN: Known = Known { tool: "deno", default: "2.5.6", lines: &["2.5.6", "1.46.3"], precision: 3 };
 
 #[derive(Default, Deserialize)]
 #[serde(default)]
@@ -46,10 +41,8 @@ fn plan(context: Context<'_>) -> Result<BuildPlan, DetectError> {
     plan.images.build = Some(image.clone());
     plan.images.runtime = image;
     plan.versions.push(version);
-    plan.package_manager = Some(PackageManager {
-        name: "deno".into(),
-        lockfile: tree.first_of(&["deno.lock"]).map(str::to_owned),
-    });
+    plan.package_manager =
+        Some(PackageManager { name: "deno".into(), lockfile: tree.first_of(&["deno.lock"]).map(str::to_owned) });
     plan.build_env.insert("DENO_DIR".into(), "/deno-dir".into());
     plan.env.insert("DENO_DIR".into(), "/deno-dir".into());
     plan.manifests = present(tree, &[file, "deno.lock", "package.json"]);
@@ -65,7 +58,9 @@ fn plan(context: Context<'_>) -> Result<BuildPlan, DetectError> {
     plan.start = if has("start") {
         Some(CommandLine::exec(&["deno", "task", "start"]))
     } else {
-        main.map(|main| CommandLine::exec(&["deno", "run", "--allow-net", "--allow-env", "--allow-read", "--allow-sys", main]))
+        main.map(|main| {
+            CommandLine::exec(&["deno", "run", "--allow-net", "--allow-env", "--allow-read", "--allow-sys", main])
+        })
     };
     let mut modules = from_build("/deno-dir", "/deno-dir");
     modules.owned = true; // Deno keeps its compiled code there

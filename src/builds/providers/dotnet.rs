@@ -16,12 +16,8 @@ pub(super) const SPEC: Spec = Spec {
     plan,
 };
 
-const KNOWN: Known = Known {
-    tool: "dotnet",
-    default: "10.0",
-    lines: &["10.0", "9.0", "8.0", "7.0", "6.0"],
-    precision: 2,
-};
+const KNOWN: Known =
+    Known { tool: "dotnet", default: "10.0", lines: &["10.0", "9.0", "8.0", "7.0", "6.0"], precision: 2 };
 
 /// Project files, shallow ones first.
 fn projects(tree: &SourceTree) -> Vec<&str> {
@@ -47,7 +43,10 @@ fn tag<'t>(text: &'t str, name: &str) -> Option<&'t str> {
 fn plan(context: Context<'_>) -> Result<BuildPlan, DetectError> {
     let tree = context.tree;
     let Some(project) = project(tree) else {
-        return Err(DetectError::unsupported("no .csproj, .fsproj or .vbproj file was found", "Add the project file, or choose another provider"));
+        return Err(DetectError::unsupported(
+            "no .csproj, .fsproj or .vbproj file was found",
+            "Add the project file, or choose another provider",
+        ));
     };
     let text = parse::text(tree, project)?.unwrap_or_default();
     let mut plan = blank(context, Some(ProviderId::Dotnet));

@@ -16,12 +16,8 @@ pub(super) const SPEC: Spec = Spec {
     plan,
 };
 
-const KNOWN: Known = Known {
-    tool: "elixir",
-    default: "1.18",
-    lines: &["1.19", "1.18", "1.17", "1.16", "1.15", "1.14"],
-    precision: 2,
-};
+const KNOWN: Known =
+    Known { tool: "elixir", default: "1.18", lines: &["1.19", "1.18", "1.17", "1.16", "1.15", "1.14"], precision: 2 };
 
 fn plan(context: Context<'_>) -> Result<BuildPlan, DetectError> {
     let tree = context.tree;
@@ -31,7 +27,8 @@ fn plan(context: Context<'_>) -> Result<BuildPlan, DetectError> {
         KNOWN,
         context.settings.version.as_deref(),
         [
-            Wish::tool_files(tree, &["elixir"]).map(|w| Wish::new(w.spec.split("-otp").next().unwrap_or_default(), w.source)),
+            Wish::tool_files(tree, &["elixir"])
+                .map(|w| Wish::new(w.spec.split("-otp").next().unwrap_or_default(), w.source)),
             Wish::file(tree, ".elixir-version"),
             quoted_after(mix, "elixir:").map(|v| Wish::new(v, "mix.exs elixir")),
         ],
@@ -41,12 +38,15 @@ fn plan(context: Context<'_>) -> Result<BuildPlan, DetectError> {
     plan.images.build = Some(image.clone());
     plan.images.runtime = image;
     plan.versions.push(version);
-    plan.package_manager = Some(PackageManager {
-        name: "mix".into(),
-        lockfile: tree.first_of(&["mix.lock"]).map(str::to_owned),
-    });
+    plan.package_manager =
+        Some(PackageManager { name: "mix".into(), lockfile: tree.first_of(&["mix.lock"]).map(str::to_owned) });
     let app = mix.split_once("app:").and_then(|(_, rest)| {
-        let name: String = rest.trim_start().strip_prefix(':')?.chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '_').collect();
+        let name: String = rest
+            .trim_start()
+            .strip_prefix(':')?
+            .chars()
+            .take_while(|c| c.is_ascii_alphanumeric() || *c == '_')
+            .collect();
         (!name.is_empty()).then_some(name)
     });
     steps(&mut plan, tree, mix);

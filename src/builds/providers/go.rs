@@ -16,12 +16,8 @@ pub(super) const SPEC: Spec = Spec {
     plan,
 };
 
-const KNOWN: Known = Known {
-    tool: "go",
-    default: "1.25",
-    lines: &["1.26", "1.25", "1.24", "1.23", "1.22", "1.21"],
-    precision: 2,
-};
+const KNOWN: Known =
+    Known { tool: "go", default: "1.25", lines: &["1.26", "1.25", "1.24", "1.23", "1.22", "1.21"], precision: 2 };
 
 fn plan(context: Context<'_>) -> Result<BuildPlan, DetectError> {
     let tree = context.tree;
@@ -45,10 +41,8 @@ fn plan(context: Context<'_>) -> Result<BuildPlan, DetectError> {
     plan.images.build = Some(context.image("go", &version.version));
     plan.images.runtime = context.image("debian", "");
     plan.versions.push(version);
-    plan.package_manager = Some(PackageManager {
-        name: "go".into(),
-        lockfile: tree.first_of(&["go.sum"]).map(str::to_owned),
-    });
+    plan.package_manager =
+        Some(PackageManager { name: "go".into(), lockfile: tree.first_of(&["go.sum"]).map(str::to_owned) });
     module_steps(&mut plan, tree);
     plan.tools.push(Step::new("mkdir -p /etc/ssl/certs"));
     plan.framework = framework(tree).map(str::to_owned);
@@ -93,7 +87,8 @@ fn module_steps(plan: &mut BuildPlan, tree: &SourceTree) {
 /// Whether a folder (`""` is the top) holds a program.
 fn is_main(tree: &SourceTree, dir: &str) -> bool {
     let mut files = tree.in_dir(dir, ".go").filter(|p| !p.ends_with("_test.go"));
-    files.any(|p| parse::hint(tree, p).lines().any(|l| l.trim_end() == "package main" || l.starts_with("package main ")))
+    files
+        .any(|p| parse::hint(tree, p).lines().any(|l| l.trim_end() == "package main" || l.starts_with("package main ")))
 }
 
 /// Folders in `cmd/` that hold programs.
@@ -114,7 +109,8 @@ fn package(tree: &SourceTree) -> Option<String> {
         return Some(".".into());
     }
     let commands = commands(tree);
-    let named = ["web", "server", "api", "app"].iter().find_map(|n| commands.iter().find(|c| c.ends_with(&format!("/{n}"))));
+    let named =
+        ["web", "server", "api", "app"].iter().find_map(|n| commands.iter().find(|c| c.ends_with(&format!("/{n}"))));
     let nested = || {
         let main = tree.paths().find(|p| p.ends_with("/main.go") && p.matches('/').count() == 1)?;
         main.rsplit_once('/').map(|(dir, _)| format!("./{dir}"))
@@ -128,8 +124,12 @@ fn other_programs(tree: &SourceTree, web: &str) -> Vec<(String, String)> {
 }
 
 fn framework(tree: &SourceTree) -> Option<&'static str> {
-    let modules = [("gin", "github.com/gin-gonic/gin"), ("echo", "github.com/labstack/echo"), ("fiber", "github.com/gofiber/fiber"), ("chi", "github.com/go-chi/chi")];
+    let modules = [
+        ("gin", "github.com/gin-gonic/gin"),
+        ("echo", "github.com/labstack/echo"),
+        ("fiber", "github.com/gofiber/fiber"),
+        ("chi", "github.com/go-chi/chi"),
+    ];
     let text = parse::hint(tree, "go.mod");
     modules.iter().find(|(_, m)| text.contains(m)).map(|(n, _)| *n)
 }
-

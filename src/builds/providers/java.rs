@@ -16,12 +16,7 @@ pub(super) const SPEC: Spec = Spec {
     plan,
 };
 
-const KNOWN: Known = Known {
-    tool: "java",
-    default: "21",
-    lines: &["25", "21", "17", "11", "8"],
-    precision: 1,
-};
+const KNOWN: Known = Known { tool: "java", default: "21", lines: &["25", "21", "17", "11", "8"], precision: 1 };
 
 /// The one JAR that can be started: not the `-plain`, `-sources`, `-javadoc` and `original-` ones beside it.
 const PICK_JAR: &str = "find . -path '*/%DIR%/*.jar' ! -name '*-plain.jar' ! -name '*-sources.jar' ! -name '*-javadoc.jar' ! -name 'original-*' -printf '%s %p\\n' | sort -n | tail -1 | cut -d' ' -f2-";
@@ -42,7 +37,11 @@ fn plan(context: Context<'_>) -> Result<BuildPlan, DetectError> {
     plan.framework = framework(tree).map(str::to_owned);
     plan.images.runtime = context.image("java-jre", &version.version);
     let maven = tree.has("pom.xml");
-    if maven { build_maven(&mut plan, context, &version.version) } else { build_gradle(&mut plan, context, &version.version) }
+    if maven {
+        build_maven(&mut plan, context, &version.version)
+    } else {
+        build_gradle(&mut plan, context, &version.version)
+    }
     plan.versions.push(version);
     plan.artifacts.push(from_build("/out/", "/app/"));
     let quarkus = plan.framework.as_deref() == Some("quarkus");
@@ -55,7 +54,7 @@ fn plan(context: Context<'_>) -> Result<BuildPlan, DetectError> {
     }
     // The JVM would otherwise take a quarter of the container's memory.
     plan.env.insert("JAVA_OPTS".into(), "-XX:MaxRAMPercentage=75".into());
-    if plan.options.extra_ca {
+    if plan.options.extra_ca.is_some() {
         plan.notes.push(Note::Warning(
             "Java keeps its own trust store and does not read the platform's CA bundle; a build that passes a TLS-inspecting proxy needs a base image with the CA imported".into(),
         ));
@@ -64,7 +63,7 @@ fn plan(context: Context<'_>) -> Result<BuildPlan, DetectError> {
 }
 
 fn digits(text: &str) -> String {
-    let text = text.trim_start_matches("1.8").is_empty().then_some("8").unwrap_or(text);
+    let text = if text.starts_with("1.8") { "8" } else { text };
     let start = text.find(|c: char| c.is_ascii_digit()).unwrap_or(text.len());
     text[start..].chars().take_while(char::is_ascii_digit).collect()
 }
@@ -99,10 +98,15 @@ fn build_file(tree: &SourceTree) -> Option<Wish> {
 
 fn framework(tree: &SourceTree) -> Option<&'static str> {
     let text = ["pom.xml", "build.gradle", "build.gradle.kts"].map(|f| parse::hint(tree, f)).concat();
-    [("quarkus", "io.quarkus"), ("spring-boot", "springframework.boot"), ("micronaut", "io.micronaut"), ("ktor", "io.ktor")]
-        .iter()
-        .find(|(_, mark)| text.contains(mark))
-        .map(|(name, _)| *name)
+    [
+        ("quarkus", "io.quarkus"),
+        ("spring-boot", "springframework.boot"),
+        ("micronaut", "io.micronaut"),
+        ("ktor", "io.ktor"),
+    ]
+    .iter()
+    .find(|(_, mark)| text.contains(mark))
+    .map(|(name, _)| *name)
 }
 
 /// Puts what runs into `/out`: `made` is the build's folder, `jars` where in it the JARs are.
@@ -120,10 +124,7 @@ fn build_maven(plan: &mut BuildPlan, context: Context<'_>, version: &str) {
     let tree = context.tree;
     let wrapper = tree.has("mvnw");
     plan.images.build = Some(context.image(if wrapper { "java-jdk" } else { "java-maven" }, version));
-    plan.package_manager = Some(PackageManager {
-        name: "maven".into(),
-        lockfile: None,
-    });
+    plan.package_manager = Some(PackageManager { name: "maven".into(), lockfile: None });
     let mvn = if wrapper { "sh ./mvnw" } else { "mvn" };
     let cached = |step: Step| step.cached("maven", "/root/.m2");
     let modules = parse::hint(tree, "pom.xml").contains("<modules>");
@@ -145,6 +146,7 @@ fn build_gradle(plan: &mut BuildPlan, context: Context<'_>, version: &str) {
     });
     let gradle = if wrapper { "sh ./gradlew" } else { "gradle" };
     plan.build_env.insert("GRADLE_USER_HOME".into(), "/root/.gradle".into());
-    plan.build.push(Step::new(format!("{gradle} --no-daemon build -x check -x test")).cached("gradle", "/root/.gradle"));
+    plan.build
+        .push(Step::new(format!("{gradle} --no-daemon build -x check -x test")).cached("gradle", "/root/.gradle"));
     collect(plan, "build", "build/libs");
 }

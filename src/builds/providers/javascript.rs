@@ -41,9 +41,11 @@ impl PackageJson {
     pub(super) fn installs_with_source(&self) -> bool {
         ["preinstall", "install", "postinstall", "prepare"].iter().any(|s| self.scripts.contains_key(*s))
             || !self.workspaces.is_null()
-            || self.dependencies.values().chain(self.dev_dependencies.values()).any(|v| {
-                v.as_str().is_some_and(|v| ["file:", "link:", "workspace:"].iter().any(|p| v.starts_with(p)))
-            })
+            || self
+                .dependencies
+                .values()
+                .chain(self.dev_dependencies.values())
+                .any(|v| v.as_str().is_some_and(|v| ["file:", "link:", "workspace:"].iter().any(|p| v.starts_with(p))))
     }
 
     /// Whether a command names one of the packages that are only there for development.
@@ -59,11 +61,26 @@ impl PackageJson {
 
 /// The frameworks that tell themselves by a dependency: name in the plan, package.
 const FRAMEWORKS: &[(&str, &str)] = &[
-    ("next", "next"), ("nuxt", "nuxt"), ("remix", "@remix-run/node"), ("react-router", "@react-router/dev"), ("astro", "astro"),
-    ("sveltekit", "@sveltejs/kit"), ("angular", "@angular/core"), ("gatsby", "gatsby"), ("docusaurus", "@docusaurus/core"),
-    ("vitepress", "vitepress"), ("eleventy", "@11ty/eleventy"), ("create-react-app", "react-scripts"),
-    ("vue-cli", "@vue/cli-service"), ("parcel", "parcel"), ("nestjs", "@nestjs/core"), ("express", "express"), ("fastify", "fastify"), ("koa", "koa"),
-    ("hono", "hono"), ("vite", "vite"),
+    ("next", "next"),
+    ("nuxt", "nuxt"),
+    ("remix", "@remix-run/node"),
+    ("react-router", "@react-router/dev"),
+    ("astro", "astro"),
+    ("sveltekit", "@sveltejs/kit"),
+    ("angular", "@angular/core"),
+    ("gatsby", "gatsby"),
+    ("docusaurus", "@docusaurus/core"),
+    ("vitepress", "vitepress"),
+    ("eleventy", "@11ty/eleventy"),
+    ("create-react-app", "react-scripts"),
+    ("vue-cli", "@vue/cli-service"),
+    ("parcel", "parcel"),
+    ("nestjs", "@nestjs/core"),
+    ("express", "express"),
+    ("fastify", "fastify"),
+    ("koa", "koa"),
+    ("hono", "hono"),
+    ("vite", "vite"),
 ];
 
 pub(super) fn framework(package: &PackageJson) -> Option<&'static str> {
@@ -73,11 +90,7 @@ pub(super) fn framework(package: &PackageJson) -> Option<&'static str> {
 /// The static site a build makes, when it makes one.
 pub(super) fn static_site(tree: &SourceTree, package: &PackageJson, framework: Option<&str>) -> Option<StaticSite> {
     let site = |dir: &str, spa: bool, not_found: Option<&str>| {
-        Some(StaticSite {
-            dir: format!("/app/{dir}"),
-            spa,
-            not_found: not_found.map(str::to_owned),
-        })
+        Some(StaticSite { dir: format!("/app/{dir}"), spa, not_found: not_found.map(str::to_owned) })
     };
     let config = |stems: &[&str]| {
         let files = stems.iter().flat_map(|s| ["js", "mjs", "ts", "cjs"].map(|e| format!("{s}.{e}")));
@@ -85,7 +98,9 @@ pub(super) fn static_site(tree: &SourceTree, package: &PackageJson, framework: O
     };
     let builds = package.scripts.get("build").map(String::as_str)?;
     match framework? {
-        "next" if quoted_value(config(&["next.config"]), "output").as_deref() == Some("export") => site("out", false, Some("404.html")),
+        "next" if quoted_value(config(&["next.config"]), "output").as_deref() == Some("export") => {
+            site("out", false, Some("404.html"))
+        }
         "astro" => {
             let output = quoted_value(config(&["astro.config"]), "output");
             let server = output.is_some_and(|o| o != "static");
@@ -96,12 +111,18 @@ pub(super) fn static_site(tree: &SourceTree, package: &PackageJson, framework: O
             let spa = fallback.as_deref().is_some_and(|f| f == "index.html");
             site("build", spa, fallback.as_deref().filter(|f| *f != "index.html"))
         }
-        "react-router" if config(&["react-router.config"]).replace(' ', "").contains("ssr:false") => site("build/client", true, None),
+        "react-router" if config(&["react-router.config"]).replace(' ', "").contains("ssr:false") => {
+            site("build/client", true, None)
+        }
         "nuxt" if builds.contains("generate") => site(".output/public", false, Some("404.html")),
         "angular" if !package.depends_on("@angular/ssr") => site(&angular_output(tree, package), true, None),
         "gatsby" => site("public", false, Some("404.html")),
         "docusaurus" => site("build", false, Some("404.html")),
-        "vitepress" => site(if builds.contains("docs") { "docs/.vitepress/dist" } else { ".vitepress/dist" }, false, Some("404.html")),
+        "vitepress" => site(
+            if builds.contains("docs") { "docs/.vitepress/dist" } else { ".vitepress/dist" },
+            false,
+            Some("404.html"),
+        ),
         "eleventy" => site("_site", false, Some("404.html")),
         "create-react-app" => site("build", true, None),
         "vue-cli" | "parcel" => site("dist", true, None),
@@ -152,7 +173,13 @@ fn angular_output(tree: &SourceTree, package: &PackageJson) -> String {
 }
 
 /// How the web process of a server is started, and with what it is run when it is a script.
-pub(super) fn start(tree: &SourceTree, package: &PackageJson, framework: Option<&str>, run_script: &[&str], runtime: &str) -> Option<CommandLine> {
+pub(super) fn start(
+    tree: &SourceTree,
+    package: &PackageJson,
+    framework: Option<&str>,
+    run_script: &[&str],
+    runtime: &str,
+) -> Option<CommandLine> {
     if let Some(script) = package.scripts.get("start") {
         let hooked = package.scripts.contains_key("prestart") || package.scripts.contains_key("poststart");
         // Started directly, the app gets signals itself and spares the memory of the package manager.
@@ -173,7 +200,8 @@ pub(super) fn start(tree: &SourceTree, package: &PackageJson, framework: Option<
         return Some(CommandLine::parse(known));
     }
     let main = package.main.as_deref().filter(|m| tree.has(m.trim_start_matches("./")));
-    let files = ["server.js", "index.js", "app.js", "main.js", "src/index.js", "src/server.js", "server.mjs", "index.mjs"];
+    let files =
+        ["server.js", "index.js", "app.js", "main.js", "src/index.js", "src/server.js", "server.mjs", "index.mjs"];
     let typed = ["index.ts", "src/index.ts", "server.ts", "src/server.ts"];
     let file = main.or_else(|| tree.first_of(&files)).or_else(|| tree.first_of(&typed).filter(|_| runtime == "bun"))?;
     Some(CommandLine::exec(&[runtime, file]))
@@ -181,7 +209,7 @@ pub(super) fn start(tree: &SourceTree, package: &PackageJson, framework: Option<
 
 /// Turns a plan into one for the site its build makes.
 pub(super) fn serve_static(plan: &mut BuildPlan, context: Context<'_>, site: StaticSite) {
-    plan.images.runtime = context.image("static", super::static_site::SERVER_VERSION);
+    plan.images.runtime = super::static_site::image(context);
     plan.static_site = Some(site);
     plan.env.clear();
     plan.start = None;

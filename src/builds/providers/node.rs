@@ -1,7 +1,7 @@
 //! Node.js with npm, pnpm or Yarn (1 and later): servers, and sites that a build makes.
 
 use super::javascript::{self, PackageJson};
-use super::{Spec, app_folder, present};
+use super::{Spec, app_folder, has_own_server, present};
 use crate::builds::detect::{Context, blank};
 use crate::builds::error::DetectError;
 use crate::builds::model::{BuildPlan, Note, PackageManager, ProviderId, Step, ToolVersion};
@@ -17,12 +17,8 @@ pub(super) const SPEC: Spec = Spec {
     plan,
 };
 
-const KNOWN: Known = Known {
-    tool: "node",
-    default: "24",
-    lines: &["26", "25", "24", "23", "22", "21", "20", "18", "16"],
-    precision: 1,
-};
+const KNOWN: Known =
+    Known { tool: "node", default: "24", lines: &["26", "25", "24", "23", "22", "21", "20", "18", "16"], precision: 1 };
 
 /// A package manager of the Node world.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,13 +42,15 @@ fn plan(context: Context<'_>) -> Result<BuildPlan, DetectError> {
     let framework = javascript::framework(&package);
     plan.framework = framework.map(str::to_owned);
 
-    let site = javascript::static_site(tree, &package, framework);
+    let site = javascript::static_site(tree, &package, framework).filter(|_| !has_own_server(context));
     let run = [manager.program(), "run", "start"];
     plan.start = javascript::start(tree, &package, framework, &run, "node");
     let builds = package.scripts.contains_key("build");
     let keeps_dev = site.is_some() || needs_dev(tree, &package, &plan);
     if keeps_dev && site.is_none() {
-        plan.notes.push(Note::Info("development dependencies stay in the image, because a start command uses one of them".into()));
+        plan.notes.push(Note::Info(
+            "development dependencies stay in the image, because a start command uses one of them".into(),
+        ));
     }
     plan.versions.extend(found);
     install(&mut plan, tree, &package, manager, builds || keeps_dev);
@@ -68,7 +66,9 @@ fn plan(context: Context<'_>) -> Result<BuildPlan, DetectError> {
         }
     }
     plan.build_env = [("PATH", "/app/node_modules/.bin:$PATH")].map(|(k, v)| (k.into(), v.into())).into();
-    plan.env = [("NODE_ENV", "production"), ("PATH", "/app/node_modules/.bin:$PATH")].map(|(k, v)| (k.into(), v.into())).into();
+    plan.env = [("NODE_ENV", "production"), ("PATH", "/app/node_modules/.bin:$PATH")]
+        .map(|(k, v)| (k.into(), v.into()))
+        .into();
     if framework == Some("nuxt") || framework == Some("astro") || framework == Some("next") {
         plan.env.insert(if framework == Some("next") { "HOSTNAME" } else { "HOST" }.into(), "0.0.0.0".into());
     }
@@ -108,11 +108,7 @@ fn version(context: Context<'_>, package: &PackageJson) -> Result<ToolVersion, D
 /// The package manager and, where it is not the one that comes with Node, its version.
 fn manager(tree: &SourceTree, package: &PackageJson) -> Result<(Manager, Option<ToolVersion>), DetectError> {
     let tool = |manager: Manager, version: &str, source: &str| {
-        let version = ToolVersion {
-            tool: manager.tool().into(),
-            version: version.into(),
-            source: source.into(),
-        };
+        let version = ToolVersion { tool: manager.tool().into(), version: version.into(), source: source.into() };
         (manager, Some(version))
     };
     if let Some(text) = &package.package_manager {
@@ -182,10 +178,7 @@ impl Manager {
 
 fn install(plan: &mut BuildPlan, tree: &SourceTree, package: &PackageJson, manager: Manager, with_dev: bool) {
     let lock = tree.first_of(manager.locks());
-    plan.package_manager = Some(PackageManager {
-        name: manager.tool().into(),
-        lockfile: lock.map(str::to_owned),
-    });
+    plan.package_manager = Some(PackageManager { name: manager.tool().into(), lockfile: lock.map(str::to_owned) });
     if lock.is_none() && !(package.dependencies.is_empty() && package.dev_dependencies.is_empty()) {
         plan.notes.push(Note::Warning(format!(
             "no lock file ({}): two builds of the same commit may install different versions; commit it",
@@ -212,11 +205,15 @@ fn install(plan: &mut BuildPlan, tree: &SourceTree, package: &PackageJson, manag
         (Manager::Pnpm, locked, dev) => {
             let locked = if locked { " --frozen-lockfile" } else { " --no-frozen-lockfile" };
             let dev = if dev { " --prod=false" } else { " --prod" };
-            Step::new(format!("CI=true pnpm install{locked}{dev} --store-dir=/root/.pnpm-store --package-import-method=copy")).cached("pnpm", "/root/.pnpm-store")
+            Step::new(format!(
+                "CI=true pnpm install{locked}{dev} --store-dir=/root/.pnpm-store --package-import-method=copy"
+            ))
+            .cached("pnpm", "/root/.pnpm-store")
         }
         (Manager::Yarn, locked, dev) => {
             let locked = if locked { " --frozen-lockfile" } else { "" };
-            Step::new(format!("yarn install{locked} --production={}", !dev)).cached("yarn", "/usr/local/share/.cache/yarn")
+            Step::new(format!("yarn install{locked} --production={}", !dev))
+                .cached("yarn", "/usr/local/share/.cache/yarn")
         }
         (Manager::Berry, locked, _) => {
             let locked = if locked { " --immutable" } else { " --no-immutable" };
@@ -231,7 +228,11 @@ fn prune(manager: Manager) -> Step {
     match manager {
         Manager::Npm => Step::new("npm prune --omit=dev"),
         Manager::Pnpm => Step::new("CI=true pnpm prune --prod"),
-        Manager::Yarn => Step::new("yarn install --production --ignore-scripts --prefer-offline").cached("yarn", "/usr/local/share/.cache/yarn"),
-        Manager::Berry => Step::new("YARN_GLOBAL_FOLDER=/root/.yarn YARN_NODE_LINKER=node-modules yarn workspaces focus --all --production").cached("yarn-berry", "/root/.yarn"),
+        Manager::Yarn => Step::new("yarn install --production --ignore-scripts --prefer-offline")
+            .cached("yarn", "/usr/local/share/.cache/yarn"),
+        Manager::Berry => Step::new(
+            "YARN_GLOBAL_FOLDER=/root/.yarn YARN_NODE_LINKER=node-modules yarn workspaces focus --all --production",
+        )
+        .cached("yarn-berry", "/root/.yarn"),
     }
 }

@@ -20,12 +20,8 @@ pub(super) const SPEC: Spec = Spec {
     plan,
 };
 
-const KNOWN: Known = Known {
-    tool: "php",
-    default: "8.4",
-    lines: &["8.5", "8.4", "8.3", "8.2", "8.1", "8.0", "7.4"],
-    precision: 2,
-};
+const KNOWN: Known =
+    Known { tool: "php", default: "8.4", lines: &["8.5", "8.4", "8.3", "8.2", "8.1", "8.0", "7.4"], precision: 2 };
 
 #[derive(Default, Deserialize)]
 #[serde(default)]
@@ -35,17 +31,63 @@ struct Composer {
 
 /// Extensions that are in the base image, or come from the way PHP was compiled.
 const INCLUDED: &[&str] = &[
-    "ctype", "curl", "date", "dom", "fileinfo", "filter", "hash", "iconv", "json", "libxml", "mbstring", "openssl", "pcre", "pdo",
-    "pdo_sqlite", "phar", "posix", "random", "readline", "reflection", "session", "simplexml", "sodium", "spl", "sqlite3",
-    "standard", "tokenizer", "xml", "xmlreader", "xmlwriter", "zlib",
+    "ctype",
+    "curl",
+    "date",
+    "dom",
+    "fileinfo",
+    "filter",
+    "hash",
+    "iconv",
+    "json",
+    "libxml",
+    "mbstring",
+    "openssl",
+    "pcre",
+    "pdo",
+    "pdo_sqlite",
+    "phar",
+    "posix",
+    "random",
+    "readline",
+    "reflection",
+    "session",
+    "simplexml",
+    "sodium",
+    "spl",
+    "sqlite3",
+    "standard",
+    "tokenizer",
+    "xml",
+    "xmlreader",
+    "xmlwriter",
+    "zlib",
 ];
 
 /// Extensions that `docker-php-ext-install` makes, with the packages that needs.
 const EXTENSIONS: &[(&str, &[&str])] = &[
-    ("bcmath", &[]), ("calendar", &[]), ("exif", &[]), ("ftp", &["libssl-dev"]), ("gd", &["libpng-dev", "libjpeg62-turbo-dev", "libfreetype6-dev"]),
-    ("gettext", &[]), ("gmp", &["libgmp-dev"]), ("intl", &["libicu-dev"]), ("mysqli", &[]), ("opcache", &[]), ("pcntl", &[]),
-    ("pdo_mysql", &[]), ("pdo_pgsql", &["libpq-dev"]), ("pgsql", &["libpq-dev"]), ("shmop", &[]), ("soap", &["libxml2-dev"]),
-    ("sockets", &[]), ("sysvmsg", &[]), ("sysvsem", &[]), ("sysvshm", &[]), ("xsl", &["libxslt1-dev"]), ("zip", &["libzip-dev"]),
+    ("bcmath", &[]),
+    ("calendar", &[]),
+    ("exif", &[]),
+    ("ftp", &["libssl-dev"]),
+    ("gd", &["libpng-dev", "libjpeg62-turbo-dev", "libfreetype6-dev"]),
+    ("gettext", &[]),
+    ("gmp", &["libgmp-dev"]),
+    ("intl", &["libicu-dev"]),
+    ("mysqli", &[]),
+    ("opcache", &[]),
+    ("pcntl", &[]),
+    ("pdo_mysql", &[]),
+    ("pdo_pgsql", &["libpq-dev"]),
+    ("pgsql", &["libpq-dev"]),
+    ("shmop", &[]),
+    ("soap", &["libxml2-dev"]),
+    ("sockets", &[]),
+    ("sysvmsg", &[]),
+    ("sysvsem", &[]),
+    ("sysvshm", &[]),
+    ("xsl", &["libxslt1-dev"]),
+    ("zip", &["libzip-dev"]),
 ];
 
 fn plan(context: Context<'_>) -> Result<BuildPlan, DetectError> {
@@ -71,11 +113,6 @@ fn plan(context: Context<'_>) -> Result<BuildPlan, DetectError> {
     extensions(&mut plan, &composer);
     apache(&mut plan, tree);
     plan.artifacts.push(app_folder(plan.images.build.is_some()));
-    if tree.has("package.json") {
-        plan.notes.push(Note::Warning(
-            "package.json is not built for a PHP app; commit the built assets (public/build), or use a Dockerfile".into(),
-        ));
-    }
     Ok(plan)
 }
 
@@ -97,10 +134,7 @@ fn framework(tree: &SourceTree, composer: &Composer) -> Option<&'static str> {
 fn composer_steps(plan: &mut BuildPlan, context: Context<'_>) {
     let lock = context.tree.first_of(&["composer.lock"]);
     plan.images.build = Some(context.image("composer", ""));
-    plan.package_manager = Some(PackageManager {
-        name: "composer".into(),
-        lockfile: lock.map(str::to_owned),
-    });
+    plan.package_manager = Some(PackageManager { name: "composer".into(), lockfile: lock.map(str::to_owned) });
     if lock.is_none() {
         plan.notes.push(Note::Warning(
             "no composer.lock: two builds of the same commit may install different versions; commit it".into(),

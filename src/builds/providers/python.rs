@@ -10,9 +10,9 @@ use super::{Spec, app_folder, from_build, present};
 use crate::builds::detect::{Context, blank};
 use crate::builds::error::DetectError;
 use crate::builds::model::{BuildPlan, Note, ProviderId, Step, ToolVersion};
+use crate::builds::parse;
 use crate::builds::source::SourceTree;
 use crate::builds::versions::{Known, Wish, choose};
-use crate::builds::parse;
 
 pub(super) const SPEC: Spec = Spec {
     id: ProviderId::Python,
@@ -22,12 +22,8 @@ pub(super) const SPEC: Spec = Spec {
     plan,
 };
 
-const KNOWN: Known = Known {
-    tool: "python",
-    default: "3.13",
-    lines: &["3.14", "3.13", "3.12", "3.11", "3.10", "3.9"],
-    precision: 2,
-};
+const KNOWN: Known =
+    Known { tool: "python", default: "3.13", lines: &["3.14", "3.13", "3.12", "3.11", "3.10", "3.9"], precision: 2 };
 
 /// Programs that say by their name that they are to be started.
 const MAINS: &[&str] = &["main.py", "app.py", "server.py", "start.py", "bot.py", "run.py", "hello.py"];
@@ -62,11 +58,8 @@ fn plan(context: Context<'_>) -> Result<BuildPlan, DetectError> {
     install(&mut plan, tree, &project, installer);
     deps::system_packages(&mut plan, &project);
 
-    plan.build_env = env(&[
-        ("PATH", "/opt/venv/bin:$PATH"),
-        ("VIRTUAL_ENV", "/opt/venv"),
-        ("PIP_DISABLE_PIP_VERSION_CHECK", "1"),
-    ]);
+    plan.build_env =
+        env(&[("PATH", "/opt/venv/bin:$PATH"), ("VIRTUAL_ENV", "/opt/venv"), ("PIP_DISABLE_PIP_VERSION_CHECK", "1")]);
     plan.env = env(&[("PATH", "/opt/venv/bin:$PATH"), ("PYTHONUNBUFFERED", "1"), ("PYTHONDONTWRITEBYTECODE", "1")]);
     if tree.has_dir("src") && installer != Installer::Pip {
         plan.env.insert("PYTHONPATH".into(), "/app/src".into());
@@ -139,7 +132,9 @@ fn install(plan: &mut BuildPlan, tree: &SourceTree, project: &deps::Project, ins
             plan.manifests = present(tree, &["Pipfile", "Pipfile.lock"]);
             plan.tools.push(tool("pipenv"));
             let locked = if tree.has("Pipfile.lock") { "sync" } else { "install --skip-lock" };
-            plan.install.push(pip(Step::new(format!("/opt/tools/bin/pipenv {locked}"))).cached("pipenv", "/root/.cache/pipenv"));
+            plan.install.push(
+                pip(Step::new(format!("/opt/tools/bin/pipenv {locked}"))).cached("pipenv", "/root/.cache/pipenv"),
+            );
         }
         Installer::Pip => {
             plan.manifests = deps::requirement_files(tree);
@@ -148,7 +143,8 @@ fn install(plan: &mut BuildPlan, tree: &SourceTree, project: &deps::Project, ins
         Installer::Project => {
             plan.manifests = present(tree, &["pyproject.toml"]);
             if !project.declared.is_empty() {
-                let list: Vec<String> = project.declared.iter().map(|d| format!("'{}'", d.replace('\'', "\""))).collect();
+                let list: Vec<String> =
+                    project.declared.iter().map(|d| format!("'{}'", d.replace('\'', "\""))).collect();
                 plan.install.push(pip(Step::new(format!("pip install {}", list.join(" ")))));
             }
         }
@@ -160,10 +156,8 @@ fn install(plan: &mut BuildPlan, tree: &SourceTree, project: &deps::Project, ins
         Installer::Pipenv => ("pipenv", tree.first_of(&["Pipfile.lock"])),
         Installer::Pip | Installer::Project | Installer::Nothing => ("pip", None),
     };
-    plan.package_manager = Some(crate::builds::model::PackageManager {
-        name: name.into(),
-        lockfile: lock.map(str::to_owned),
-    });
+    plan.package_manager =
+        Some(crate::builds::model::PackageManager { name: name.into(), lockfile: lock.map(str::to_owned) });
     let pinned = parse::hint(tree, "requirements.txt").lines().any(|l| l.contains("=="));
     if lock.is_none() && !pinned && installer != Installer::Nothing {
         plan.notes.push(Note::Warning(

@@ -17,12 +17,7 @@ pub(super) const SPEC: Spec = Spec {
 };
 
 /// Bundler insists on the exact version a Gemfile names, so all its numbers are kept.
-const KNOWN: Known = Known {
-    tool: "ruby",
-    default: "3.4",
-    lines: &["3.5", "3.4", "3.3", "3.2", "3.1"],
-    precision: 3,
-};
+const KNOWN: Known = Known { tool: "ruby", default: "3.4", lines: &["3.5", "3.4", "3.3", "3.2", "3.1"], precision: 3 };
 
 fn plan(context: Context<'_>) -> Result<BuildPlan, DetectError> {
     let tree = context.tree;
@@ -48,17 +43,13 @@ fn plan(context: Context<'_>) -> Result<BuildPlan, DetectError> {
     rails_or_rack(&mut plan, tree, &gem);
     plan.artifacts.push(from_build("/usr/local/bundle", "/usr/local/bundle"));
     plan.artifacts.push(app_folder(!plan.build.is_empty()));
-    if tree.has("package.json") {
-        plan.notes.push(Note::Warning(
-            "package.json is not installed for a Ruby app; commit the built assets, or use a Dockerfile".into(),
-        ));
-    }
     Ok(plan)
 }
 
 fn gemfile_ruby(gemfile: &str) -> Option<String> {
     let line = gemfile.lines().map(str::trim).find_map(|l| l.strip_prefix("ruby "))?;
-    let quoted: Vec<&str> = line.split(['"', '\'']).skip(1).step_by(2).filter(|v| v.contains(|c: char| c.is_ascii_digit())).collect();
+    let quoted: Vec<&str> =
+        line.split(['"', '\'']).skip(1).step_by(2).filter(|v| v.contains(|c: char| c.is_ascii_digit())).collect();
     (!quoted.is_empty()).then(|| quoted.join(", "))
 }
 
@@ -70,10 +61,7 @@ fn has_gem(gemfile: &str, lock: &str, name: &str) -> bool {
 
 fn bundle(plan: &mut BuildPlan, tree: &SourceTree, gemfile: &str) {
     let lock = tree.first_of(&["Gemfile.lock"]);
-    plan.package_manager = Some(PackageManager {
-        name: "bundler".into(),
-        lockfile: lock.map(str::to_owned),
-    });
+    plan.package_manager = Some(PackageManager { name: "bundler".into(), lockfile: lock.map(str::to_owned) });
     let local = ["path:", "path =>", "gemspec", "eval_gemfile"].iter().any(|w| gemfile.contains(w));
     if !local {
         plan.manifests = present(tree, &["Gemfile", "Gemfile.lock", ".ruby-version"]);
@@ -136,6 +124,8 @@ fn rails_or_rack(plan: &mut BuildPlan, tree: &SourceTree, gem: &dyn Fn(&str) -> 
         };
         plan.start = Some(CommandLine::parse(text));
     } else {
-        plan.start = tree.first_of(&["app.rb", "main.rb", "server.rb"]).map(|f| CommandLine::exec(&["bundle", "exec", "ruby", f]));
+        plan.start = tree
+            .first_of(&["app.rb", "main.rb", "server.rb"])
+            .map(|f| CommandLine::exec(&["bundle", "exec", "ruby", f]));
     }
 }

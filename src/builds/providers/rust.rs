@@ -20,12 +20,7 @@ pub(super) const SPEC: Spec = Spec {
     plan,
 };
 
-const KNOWN: Known = Known {
-    tool: "rust",
-    default: "1",
-    lines: &["1"],
-    precision: 3,
-};
+const KNOWN: Known = Known { tool: "rust", default: "1", lines: &["1"], precision: 3 };
 
 #[derive(Default, Deserialize)]
 #[serde(default)]
@@ -82,17 +77,19 @@ fn plan(context: Context<'_>) -> Result<BuildPlan, DetectError> {
     plan.images.runtime = context.image("debian", "");
     plan.versions.push(version);
     let locked = tree.has("Cargo.lock");
-    plan.package_manager = Some(PackageManager {
-        name: "cargo".into(),
-        lockfile: locked.then(|| "Cargo.lock".to_owned()),
-    });
+    plan.package_manager =
+        Some(PackageManager { name: "cargo".into(), lockfile: locked.then(|| "Cargo.lock".to_owned()) });
     let programs = programs(tree, &manifest)?;
     build(&mut plan, locked, &programs);
     system(&mut plan, tree);
-    plan.framework = ["axum", "actix-web", "rocket", "warp", "poem"].iter().find(|d| manifest.dependencies.contains_key(**d)).map(|d| (*d).to_owned());
+    plan.framework = ["axum", "actix-web", "rocket", "warp", "poem"]
+        .iter()
+        .find(|d| manifest.dependencies.contains_key(**d))
+        .map(|d| (*d).to_owned());
     if plan.framework.as_deref() == Some("rocket") {
         plan.env.insert("ROCKET_ADDRESS".into(), "0.0.0.0".into());
-        plan.notes.push(Note::Info("Rocket reads its port from ROCKET_PORT; it is set from PORT when the app starts".into()));
+        plan.notes
+            .push(Note::Info("Rocket reads its port from ROCKET_PORT; it is set from PORT when the app starts".into()));
     }
     plan.start = programs.first().map(|name| match plan.framework.as_deref() {
         Some("rocket") => CommandLine::parse(&format!("ROCKET_PORT=$PORT /usr/local/bin/{name}")),
@@ -126,7 +123,9 @@ fn programs(tree: &SourceTree, manifest: &Manifest) -> Result<Vec<String>, Detec
         seen.push(name.clone());
         new
     });
-    if let Some(at) = found.iter().position(|n| ["web", "server", "api"].contains(&n.as_str())).filter(|_| manifest.package.is_none()) {
+    if let Some(at) =
+        found.iter().position(|n| ["web", "server", "api"].contains(&n.as_str())).filter(|_| manifest.package.is_none())
+    {
         found.swap(0, at);
     }
     Ok(found)
@@ -154,7 +153,12 @@ fn build(plan: &mut BuildPlan, locked: bool, programs: &[String]) {
         copies.join(" ")
     );
     plan.build_env.insert("CARGO_HOME".into(), "/cargo".into());
-    plan.build.push(Step::new(run).cached("cargo-registry", "/cargo/registry").cached("cargo-git", "/cargo/git").cached("cargo-target", "/app/target"));
+    plan.build.push(
+        Step::new(run)
+            .cached("cargo-registry", "/cargo/registry")
+            .cached("cargo-git", "/cargo/git")
+            .cached("cargo-target", "/app/target"),
+    );
     plan.artifacts.push(from_build("/etc/ssl/certs", "/etc/ssl/certs"));
     plan.artifacts.push(app_folder(false));
     plan.artifacts.push(from_build("/out/", "/usr/local/bin/"));

@@ -21,7 +21,6 @@ struct PyProject {
 struct ProjectTable {
     dependencies: Vec<String>,
     requires_python: Option<String>,
-
 }
 
 #[derive(Deserialize, Default)]
@@ -71,7 +70,8 @@ impl Project {
         }
         if let Some(pipfile) = parse::toml::<Pipfile>(tree, "Pipfile")? {
             found.add(pipfile.packages.keys().map(String::as_str));
-            let version = ["python_full_version", "python_version"].iter().find_map(|k| pipfile.requires.get(*k)?.as_str());
+            let version =
+                ["python_full_version", "python_version"].iter().find_map(|k| pipfile.requires.get(*k)?.as_str());
             found.pipfile_python = version.map(str::to_owned);
         }
         for file in requirement_files(tree) {

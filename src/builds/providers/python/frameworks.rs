@@ -34,7 +34,9 @@ pub(super) fn apply(plan: &mut BuildPlan, tree: &SourceTree, project: &Project) 
         plan.framework = Some("streamlit".into());
         let main = tree.first_of(&["streamlit_app.py", "app.py", "main.py"]);
         plan.start = main.map(|m| {
-            CommandLine::parse(&format!("streamlit run {m} --server.address=0.0.0.0 --server.port=$PORT --server.headless=true"))
+            CommandLine::parse(&format!(
+                "streamlit run {m} --server.address=0.0.0.0 --server.port=$PORT --server.headless=true"
+            ))
         });
     }
     if plan.start.is_none() {
@@ -58,12 +60,16 @@ fn server(plan: &mut BuildPlan, project: &Project, name: &str, object: &str, asg
         }
         (true, ..) => {
             plan.install.push(extra("uvicorn"));
-            plan.notes.push(Note::Info("uvicorn is added: the project names no server; add it to its dependencies to fix its version".into()));
+            plan.notes.push(Note::Info(
+                "uvicorn is added: the project names no server; add it to its dependencies to fix its version".into(),
+            ));
             format!("uvicorn {module} --host 0.0.0.0 --port $PORT")
         }
         (false, ..) => {
             plan.install.push(extra("gunicorn"));
-            plan.notes.push(Note::Info("gunicorn is added: the project names no server; add it to its dependencies to fix its version".into()));
+            plan.notes.push(Note::Info(
+                "gunicorn is added: the project names no server; add it to its dependencies to fix its version".into(),
+            ));
             format!("gunicorn --bind 0.0.0.0:$PORT {}", shell_word(object))
         }
     };
