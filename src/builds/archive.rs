@@ -1,15 +1,17 @@
 //! Moving a source tree as a tar archive, both ways, trusting nothing in it.
 //!
 //! An archive from outside may hold names that climb out of the target, links that lead out, devices, or a million
-//! empty files. Every entry is checked by [`check`] before anything is written; a refusal names the entry.
+//! empty files. Every entry is checked by `guard` before anything is written; a refusal names the entry.
 //! Links keep to a rule that needs no look at the disk: `..` only at the start of the target, never more than the link is
 //! deep, and no entry may lie under a link. Then every path that is followed stays inside, whatever the links point at.
 
-use std::collections::BTreeSet;
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
-use std::path::{Component, Path};
+use std::path::Path;
 
+mod guard;
+
+use self::guard::Guard;
 use super::dockerignore::DockerIgnore;
 
 /// What an archive may hold at most.
@@ -27,6 +29,15 @@ impl Default for Limits {
     fn default() -> Self {
         Self { entries: 200_000, total_bytes: 4 * 1024 * 1024 * 1024, path_bytes: 1024 }
     }
+}
+
+/// Which ignore files of a directory count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum IgnoreFiles {
+    /// `.gitignore` and `.dockerignore`: for a directory someone works in.
+    GitAndDocker,
+    /// `.dockerignore` alone: for a checked-out commit, where every file was put in on purpose.
+    Docker,
 }
 
 /// Why an archive or a directory was refused.
@@ -167,16 +178,22 @@ fn write_entry(entry: &Entry, data: &mut dyn Read, to: &Path) -> io::Result<()> 
     }
 }
 
-/// Packs a directory as a tar stream, leaving out what `.gitignore`, `.dockerignore` and `.git` leave out, and adds `extra` files
+/// Packs a directory as a tar stream, without `.git` and what the ignore files leave out, and adds `extra` files
 /// (a generated Dockerfile, for instance), which win over files of the same name.
 ///
 /// Owners and times are fixed, so the same files give the same bytes.
 ///
 /// # Errors
 /// A file that can't be read, a link that leads out of the directory, or a limit exceeded.
-pub fn pack(dir: &Path, out: impl Write, limits: &Limits, extra: &[(&str, &[u8])]) -> Result<Totals, ArchiveError> {
+pub fn pack(
+    dir: &Path,
+    out: impl Write,
+    limits: &Limits,
+    ignored: IgnoreFiles,
+    extra: &[(&str, &[u8])],
+) -> Result<Totals, ArchiveError> {
     let mut tar = tar::Builder::new(out);
-    let mut totals = walk(dir, limits, |entry| {
+    let mut totals = walk(dir, limits, ignored, |entry| {
         if extra.iter().any(|(path, _)| *path == entry.path) {
             return Ok(());
         }
@@ -226,6 +243,7 @@ fn header(kind: tar::EntryType, size: u64, mode: u32) -> tar::Header {
 pub(crate) fn walk(
     root: &Path,
     limits: &Limits,
+    ignored: IgnoreFiles,
     mut visit: impl FnMut(&Entry) -> Result<(), ArchiveError>,
 ) -> Result<Totals, ArchiveError> {
     let mut guard = Guard::new(*limits);
@@ -236,6 +254,7 @@ pub(crate) fn walk(
         .hidden(false)
         .follow_links(false)
         .parents(false)
+        .git_ignore(ignored == IgnoreFiles::GitAndDocker)
         .git_global(false)
         .git_exclude(false)
         .require_git(false)
@@ -308,120 +327,4 @@ fn kind_of<R: Read>(item: &tar::Entry<'_, R>, name: &str) -> Result<Option<Kind>
         T::XGlobalHeader => Ok(None), // `git archive` writes the commit id here
         _ => refuse("it is of a kind this platform does not know"),
     }
-}
-
-/// Keeps count and knows what was admitted.
-struct Guard {
-    limits: Limits,
-    totals: Totals,
-    files: BTreeSet<String>,
-    links: BTreeSet<String>,
-    dirs: BTreeSet<String>,
-}
-
-impl Guard {
-    fn new(limits: Limits) -> Self {
-        Self {
-            limits,
-            totals: Totals::default(),
-            files: BTreeSet::new(),
-            links: BTreeSet::new(),
-            dirs: BTreeSet::new(),
-        }
-    }
-
-    /// Checks one entry; `None` for the root folder itself.
-    fn admit(&mut self, name: &str, kind: Kind) -> Result<Option<Entry>, ArchiveError> {
-        let path = clean(name)?;
-        if path.is_empty() {
-            return match kind {
-                Kind::Dir => Ok(None),
-                _ => Err(ArchiveError::refused(name, "it has no name")),
-            };
-        }
-        if path.len() > self.limits.path_bytes {
-            return Err(self.too_large(&path, "the length of a path", self.limits.path_bytes as u64));
-        }
-        self.totals.entries += 1;
-        if self.totals.entries > self.limits.entries {
-            return Err(self.too_large(&path, "the number of entries", self.limits.entries as u64));
-        }
-        if let Kind::File { size, .. } = kind {
-            self.totals.bytes = self.totals.bytes.saturating_add(size);
-            if self.totals.bytes > self.limits.total_bytes {
-                return Err(self.too_large(&path, "the size in bytes", self.limits.total_bytes));
-            }
-        }
-        self.place(&path, &kind)?;
-        Ok(Some(Entry { path, kind }))
-    }
-
-    /// Refuses what would be written through a link or over something else.
-    fn place(&mut self, path: &str, kind: &Kind) -> Result<(), ArchiveError> {
-        for (i, _) in path.match_indices('/') {
-            let parent = &path[..i];
-            if self.links.contains(parent) || self.files.contains(parent) {
-                return Err(ArchiveError::refused(path, format!("it lies under {parent:?}, which is not a folder")));
-            }
-            self.dirs.insert(parent.to_owned());
-        }
-        let taken = self.files.contains(path) || self.links.contains(path);
-        if taken || (self.dirs.contains(path) && *kind != Kind::Dir) {
-            return Err(ArchiveError::refused(path, "it is in the archive twice"));
-        }
-        match kind {
-            Kind::Dir => self.dirs.insert(path.to_owned()),
-            Kind::File { .. } => self.files.insert(path.to_owned()),
-            Kind::Link { target } => {
-                check_target(path, target)?;
-                self.links.insert(path.to_owned())
-            }
-        };
-        Ok(())
-    }
-
-    fn too_large(&self, entry: &str, what: &'static str, limit: u64) -> ArchiveError {
-        ArchiveError::TooLarge { entry: entry.to_owned(), what, limit }
-    }
-}
-
-/// A relative path without `.`; absolute paths, `..`, NUL and backslashes are refused.
-fn clean(name: &str) -> Result<String, ArchiveError> {
-    let refuse = |reason: &str| Err(ArchiveError::refused(name, reason));
-    if name.contains('\0') || name.chars().any(|c| c.is_control()) {
-        return refuse("its name holds control characters");
-    }
-    let mut parts = Vec::new();
-    for part in Path::new(name).components() {
-        match part {
-            Component::Normal(part) => parts.push(part.to_str().unwrap_or_default()),
-            Component::CurDir => {}
-            Component::ParentDir => return refuse("its path holds `..`"),
-            Component::RootDir | Component::Prefix(_) => return refuse("its path is absolute"),
-        }
-    }
-    Ok(parts.join("/"))
-}
-
-fn check_target(path: &str, target: &str) -> Result<(), ArchiveError> {
-    let refuse = |reason: &str| Err(ArchiveError::refused(path, format!("it is a link to {target:?}, {reason}")));
-    if target.is_empty() || target.contains('\0') {
-        return refuse("which is no path");
-    }
-    let depth = path.matches('/').count();
-    let mut ups = 0;
-    let mut went_down = false;
-    for part in Path::new(target).components() {
-        match part {
-            Component::RootDir | Component::Prefix(_) => return refuse("an absolute path"),
-            Component::ParentDir if went_down => return refuse("which holds `..` in its middle"),
-            Component::ParentDir => ups += 1,
-            Component::Normal(_) => went_down = true,
-            Component::CurDir => {}
-        }
-    }
-    if ups > depth {
-        return refuse("which leads out of the source");
-    }
-    Ok(())
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use super::error::DetectError;
 use super::model::{
-    BuildOptions, BuildPlan, CommandLine, DEFAULT_PORT, Images, Input, Note, Packages, ProviderId, Step,
+    BuildOptions, BuildPlan, CommandLine, DEFAULT_PORT, Images, Input, Note, Packages, ProviderId, StaticSite, Step,
 };
 use super::settings::Settings;
 use super::source::SourceTree;
@@ -66,8 +66,15 @@ pub fn detect(tree: &SourceTree, settings: &Settings) -> Result<BuildPlan, Detec
     let (app, notes) = appjson::read(tree)?;
     plan.notes.extend(notes);
     plan.app = app;
-    apply_settings(&mut plan, settings);
-    apply_procfile(&mut plan, procfile::read(tree)?);
+    apply_settings(&mut plan, context);
+    let procfile = procfile::read(tree)?;
+    if plan.static_site.is_some() && procfile.as_ref().is_some_and(|p| p.contains_key("web")) {
+        return Err(DetectError::unsupported(
+            "the Procfile names a `web` process, and the source is a static site with nothing that could run it",
+            "Remove the Procfile to have the site served, or add the program with its manifest or a Dockerfile",
+        ));
+    }
+    apply_procfile(&mut plan, procfile);
     let needs_start = plan.dockerfile.is_none() && plan.static_site.is_none();
     if needs_start && plan.processes.is_empty() {
         return Err(providers::no_start(plan.provider));
@@ -105,7 +112,7 @@ pub(crate) fn blank(context: Context<'_>, provider: Option<ProviderId>) -> Build
         notes: Vec::new(),
         options: BuildOptions {
             cache_scope: platform.cache_scope.clone(),
-            extra_ca: platform.extra_ca,
+            extra_ca: platform.extra_ca.clone(),
             build_args: platform.build_args.clone(),
         },
     }
@@ -141,7 +148,8 @@ fn user_dockerfile(context: Context<'_>, file: &str) -> Result<BuildPlan, Detect
     Ok(plan)
 }
 
-fn apply_settings(plan: &mut BuildPlan, settings: &Settings) {
+fn apply_settings(plan: &mut BuildPlan, context: Context<'_>) {
+    let settings = context.settings;
     if let Some(port) = settings.port {
         plan.port = port;
     }
@@ -149,16 +157,49 @@ fn apply_settings(plan: &mut BuildPlan, settings: &Settings) {
     plan.packages.runtime.extend(settings.packages.iter().cloned());
     let caches = |steps: &[Step]| steps.iter().flat_map(|s| s.caches.clone()).collect::<Vec<_>>();
     if let Some(run) = &settings.install {
-        plan.install = vec![Step { run: run.clone(), caches: caches(&plan.install) }];
+        plan.install = vec![Step { run: one_line(run), caches: caches(&plan.install) }];
     }
     if let Some(run) = &settings.build {
-        plan.build = vec![Step { run: run.clone(), caches: caches(&plan.build) }];
+        plan.build = vec![Step { run: one_line(run), caches: caches(&plan.build) }];
+        build_in_a_stage(plan);
     }
     if let Some(start) = &settings.start {
         plan.start = Some(CommandLine::parse(start));
     }
+    if let (Some(dir), Some(_)) = (&settings.static_dir, plan.images.build.as_ref()) {
+        plan.images.runtime = providers::static_image(context);
+        plan.env.clear();
+        plan.start = None;
+        plan.static_site = Some(StaticSite {
+            dir: format!("/app/{}", dir.trim_start_matches("./").trim_matches('/')),
+            spa: false,
+            not_found: None,
+        });
+    }
     if let Some(site) = &mut plan.static_site {
         site.spa = settings.spa.unwrap_or(site.spa);
+    }
+}
+
+/// Several lines of a setting are commands that must all succeed.
+fn one_line(command: &str) -> String {
+    let lines: Vec<&str> = command.lines().map(str::trim).filter(|l| !l.is_empty()).collect();
+    lines.join(" && ")
+}
+
+/// An app that was only copied is now built first, on the image it runs on where it has no other.
+fn build_in_a_stage(plan: &mut BuildPlan) {
+    if plan.dockerfile.is_some() {
+        return;
+    }
+    if let Some(site) = plan.static_site.as_mut().filter(|_| plan.images.build.is_none()) {
+        // Without a language there is a plain Debian to build in.
+        plan.images.build = Some("debian:bookworm-slim".into());
+        site.dir = if site.dir == "." { "/app".into() } else { format!("/app/{}", site.dir) };
+    }
+    plan.images.build.get_or_insert_with(|| plan.images.runtime.clone());
+    for artifact in plan.artifacts.iter_mut().filter(|a| a.from_source && a.from == ".") {
+        *artifact = providers::app_folder(true);
     }
 }
 
@@ -173,12 +214,6 @@ fn apply_procfile(plan: &mut BuildPlan, procfile: Option<BTreeMap<String, Comman
     plan.release = processes.remove("release");
     if plan.release.is_none() {
         plan.release = plan.app.scripts.predeploy.as_deref().map(CommandLine::parse);
-    }
-    if plan.static_site.take_if(|_| processes.contains_key("web")).is_some() {
-        plan.notes.push(Note::Warning(
-            "this is a static site, and its Procfile names a web process: remove the Procfile to have the site served"
-                .into(),
-        ));
     }
     match processes.get("web") {
         Some(web) => plan.start = Some(web.clone()),

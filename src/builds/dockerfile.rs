@@ -5,7 +5,7 @@
 
 use std::fmt::Write;
 
-use super::model::{Artifact, BuildPlan, Cache, Input, StaticSite, Step};
+use super::model::{Artifact, BuildPlan, CaBundle, Cache, Input, StaticSite, Step};
 
 /// Where the operator's CA bundle is mounted.
 const CA: &str = "/run/secrets/wharf-ca";
@@ -68,7 +68,7 @@ fn build_stage(out: &mut Writer, plan: &BuildPlan) {
         out.line(&format!("ARG {arg}"));
     }
     out.env(plan.build_env.iter().map(|(k, v)| (k.as_str(), v.as_str())));
-    if plan.options.extra_ca {
+    if plan.options.extra_ca.is_some() {
         out.comment("The platform's CA bundle, there while a step runs.");
         out.env(CA_VARS.iter().map(|name| (*name, CA)));
     }
@@ -250,7 +250,7 @@ impl Writer {
 
     /// A step in the runtime stage, where nothing of the build may stay behind in the image's environment.
     fn run_as_root(&mut self, plan: &BuildPlan, step: &Step) {
-        let export = if plan.options.extra_ca {
+        let export = if plan.options.extra_ca.is_some() {
             format!("export SSL_CERT_FILE={CA} CURL_CA_BUNDLE={CA} && ")
         } else {
             String::new()
@@ -260,8 +260,12 @@ impl Writer {
 
     fn mounted(&mut self, plan: &BuildPlan, step: &Step, export: &str) {
         let mut mounts: Vec<String> = Vec::new();
-        if plan.options.extra_ca {
-            mounts.push(format!("--mount=type=secret,id=wharf-ca,target={CA}"));
+        match &plan.options.extra_ca {
+            Some(CaBundle::Secret) => mounts.push(format!("--mount=type=secret,id=wharf-ca,target={CA}")),
+            Some(CaBundle::Image(image)) => {
+                mounts.push(format!("--mount=type=bind,from={image},source=/ca.crt,target={CA}"))
+            }
+            None => {}
         }
         for Cache { name, target } in &step.caches {
             let scope = &plan.options.cache_scope;

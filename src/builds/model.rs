@@ -35,7 +35,7 @@ pub enum ProviderId {
 impl fmt::Display for ProviderId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Static => "static",
+            Self::Static => "a static site",
             Self::Node => "Node.js",
             Self::Bun => "Bun",
             Self::Deno => "Deno",
@@ -181,13 +181,23 @@ pub enum Note {
     Warning(String),
 }
 
+/// Where a build finds the operator's CA bundle: all CAs to trust in one PEM file. It is mounted, and so ends in no image.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CaBundle {
+    /// The BuildKit secret `wharf-ca`; needs a client whose session serves secrets.
+    Secret,
+    /// A local image that holds nothing but `/ca.crt`; needs nothing of the client.
+    Image(String),
+}
+
 /// What the platform decided for this build.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BuildOptions {
     /// Prefix of cache ids.
     pub cache_scope: String,
-    /// Mount the CA bundle into every step.
-    pub extra_ca: bool,
+    /// The CA bundle to mount into every step.
+    pub extra_ca: Option<CaBundle>,
     /// Names of build arguments for package indexes.
     pub build_args: Vec<String>,
 }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::archive::{ArchiveError, Limits};
+use super::archive::{ArchiveError, IgnoreFiles, Limits};
 use super::detect::detect;
 use super::dockerfile::render;
 use super::error::DetectError;
@@ -43,6 +43,6 @@ pub fn plan_json(dir: &Path, settings: &Settings) -> Result<String, PrintError> 
 }
 
 fn plan(dir: &Path, settings: &Settings) -> Result<BuildPlan, PrintError> {
-    let tree = SourceTree::from_dir(dir, &Limits::default())?;
+    let tree = SourceTree::from_dir(dir, &Limits::default(), IgnoreFiles::GitAndDocker)?;
     Ok(detect(&tree, settings)?)
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::model::ProviderId;
+use super::model::{CaBundle, ProviderId};
 
 /// Explicit settings of one app; they win over everything found in the source.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,7 +31,6 @@ pub struct Settings {
     /// Debian packages wanted at build time and at run time.
     pub packages: Vec<String>,
     /// What the platform decides for all builds.
-    #[serde(flatten)]
     pub platform: Platform,
 }
 
@@ -43,8 +42,8 @@ pub struct Platform {
     pub base_images: BaseImages,
     /// Prefix of all build cache ids. Give every app its own: a shared cache lets one tenant plant files in another's build.
     pub cache_scope: String,
-    /// Whether builds get the operator's CA bundle as the BuildKit secret `wharf-ca`.
-    pub extra_ca: bool,
+    /// How builds get the operator's CA bundle, when there is one.
+    pub extra_ca: Option<CaBundle>,
     /// Names of build arguments that point package managers at another index (`PIP_INDEX_URL`, `NPM_CONFIG_REGISTRY`, `GOPROXY`).
     /// Their values go to the build, never into the image or the generated file.
     pub build_args: Vec<String>,
@@ -52,12 +51,7 @@ pub struct Platform {
 
 impl Default for Platform {
     fn default() -> Self {
-        Self {
-            base_images: BaseImages::default(),
-            cache_scope: "wharf".into(),
-            extra_ca: false,
-            build_args: Vec::new(),
-        }
+        Self { base_images: BaseImages::default(), cache_scope: "wharf".into(), extra_ca: None, build_args: Vec::new() }
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
 use std::path::Path;
 
-use super::archive::{self, ArchiveError, Limits};
+use super::archive::{self, ArchiveError, IgnoreFiles, Limits};
 use super::findings::{self, Finding};
 
 /// Largest deciding file (a lock file of a big monorepo stays well below).
@@ -42,13 +42,13 @@ impl SourceTree {
         tree.finish()
     }
 
-    /// Reads a directory, leaving out what `.gitignore`, `.dockerignore` and `.git` leave out.
+    /// Reads a directory, without `.git` and what the ignore files leave out.
     ///
     /// # Errors
     /// A folder or file that can't be read, a link that leads out of the directory, or a limit exceeded.
-    pub fn from_dir(root: &Path, limits: &Limits) -> Result<Self, ArchiveError> {
+    pub fn from_dir(root: &Path, limits: &Limits, ignored: IgnoreFiles) -> Result<Self, ArchiveError> {
         let mut tree = Self::default();
-        archive::walk(root, limits, |entry| {
+        archive::walk(root, limits, ignored, |entry| {
             match entry.kind {
                 archive::Kind::Dir => {
                     tree.dirs.insert(entry.path.clone());
@@ -174,77 +174,81 @@ fn wants(path: &str, size: u64) -> bool {
     size <= findings::LFS_POINTER_MAX || (size <= MAX_KEPT_FILE && decides(path))
 }
 
+/// Names of files that detection may look into.
+const NAMES: &[&str] = &[
+    "package.json",
+    "package-lock.json",
+    "npm-shrinkwrap.json",
+    "pnpm-lock.yaml",
+    "yarn.lock",
+    "bun.lock",
+    "angular.json",
+    "deno.json",
+    "deno.jsonc",
+    "Procfile",
+    "app.json",
+    "Staticfile",
+    "requirements.txt",
+    "Pipfile",
+    "Pipfile.lock",
+    "pyproject.toml",
+    "uv.lock",
+    "poetry.lock",
+    "runtime.txt",
+    "go.mod",
+    "go.work",
+    "Cargo.toml",
+    "rust-toolchain",
+    "rust-toolchain.toml",
+    "Gemfile",
+    "Gemfile.lock",
+    "composer.json",
+    "composer.lock",
+    "pom.xml",
+    "build.gradle",
+    "build.gradle.kts",
+    "gradle-wrapper.properties",
+    "maven-wrapper.properties",
+    "global.json",
+    "mix.exs",
+    "mix.lock",
+    "mise.toml",
+    "svelte.config.js",
+    "svelte.config.ts",
+    "next.config.js",
+    "next.config.mjs",
+    "next.config.ts",
+    "astro.config.mjs",
+    "astro.config.ts",
+    "astro.config.js",
+    "vite.config.js",
+    "vite.config.ts",
+    "nuxt.config.ts",
+    "nuxt.config.js",
+    "react-router.config.ts",
+    "react-router.config.js",
+    ".tool-versions",
+    ".nvmrc",
+    ".node-version",
+    ".python-version",
+    ".ruby-version",
+    ".bun-version",
+    ".deno-version",
+    ".rust-version",
+    ".go-version",
+    ".java-version",
+    ".php-version",
+    ".elixir-version",
+    ".gitmodules",
+    ".yarnrc.yml",
+    "system.properties",
+];
+
+/// Ends of names of such files.
+const SUFFIXES: &[&str] = &[".py", ".go", ".csproj", ".fsproj", ".vbproj", ".ru"];
+
 /// Whether detection may look into this file.
 fn decides(path: &str) -> bool {
-    const NAMES: &[&str] = &[
-        "package.json",
-        "package-lock.json",
-        "npm-shrinkwrap.json",
-        "pnpm-lock.yaml",
-        "yarn.lock",
-        "bun.lock",
-        "angular.json",
-        "deno.json",
-        "deno.jsonc",
-        "Procfile",
-        "app.json",
-        "Staticfile",
-        "requirements.txt",
-        "Pipfile",
-        "Pipfile.lock",
-        "pyproject.toml",
-        "uv.lock",
-        "poetry.lock",
-        "runtime.txt",
-        "go.mod",
-        "go.work",
-        "Cargo.toml",
-        "rust-toolchain",
-        "rust-toolchain.toml",
-        "Gemfile",
-        "Gemfile.lock",
-        "composer.json",
-        "composer.lock",
-        "pom.xml",
-        "build.gradle",
-        "build.gradle.kts",
-        "gradle-wrapper.properties",
-        "maven-wrapper.properties",
-        "global.json",
-        "mix.exs",
-        "mix.lock",
-        "mise.toml",
-        "svelte.config.js",
-        "svelte.config.ts",
-        "next.config.js",
-        "next.config.mjs",
-        "next.config.ts",
-        "astro.config.mjs",
-        "astro.config.ts",
-        "astro.config.js",
-        "vite.config.js",
-        "vite.config.ts",
-        "nuxt.config.ts",
-        "nuxt.config.js",
-        "react-router.config.ts",
-        "react-router.config.js",
-        ".tool-versions",
-        ".nvmrc",
-        ".node-version",
-        ".python-version",
-        ".ruby-version",
-        ".bun-version",
-        ".deno-version",
-        ".rust-version",
-        ".go-version",
-        ".java-version",
-        ".php-version",
-        ".elixir-version",
-        ".gitmodules",
-        ".yarnrc.yml",
-        "system.properties",
-    ];
-    const SUFFIXES: &[&str] = &[".py", ".go", ".csproj", ".fsproj", ".vbproj", ".ru"];
     if path.matches('/').count() >= MAX_DEPTH {
         return false;
     }

@@ -10,6 +10,8 @@ use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::time::Duration;
 
+mod names;
+
 use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderValue};
 use http::{Method, Request, Response, StatusCode, Uri};
@@ -21,6 +23,8 @@ use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::TcpListener;
 use tower::ServiceExt;
 use tower_http::services::ServeDir;
+
+use self::names::{decode, encode, hidden, lifetime, one_slash};
 
 type Body = http_body_util::combinators::UnsyncBoxBody<Bytes, std::io::Error>;
 
@@ -218,7 +222,7 @@ impl Site {
             return Target::Missing;
         }
         if let Some(clean) = path.strip_suffix("/index.html") {
-            return Target::Redirect(format!("{}/", one_slash(clean)));
+            return Target::Redirect(one_slash(&format!("{clean}/")));
         }
         let is_file = |relative: &str| inside(&self.root, relative);
         if name.ends_with('/') || trimmed.is_empty() {
@@ -239,7 +243,7 @@ impl Site {
             return Target::File(encode(&page));
         }
         if is_file(&format!("{trimmed}/index.html")) {
-            return Target::Redirect(format!("{}/", one_slash(path)));
+            return Target::Redirect(one_slash(&format!("{path}/")));
         }
         self.fallback(trimmed)
     }
@@ -260,75 +264,6 @@ fn inside(root: &Path, relative: &str) -> bool {
         return false;
     };
     path.starts_with(&root) && path.is_file()
-}
-
-/// Percent-decodes a path; refuses what can't be a name in a site.
-fn decode(path: &str) -> Option<String> {
-    let mut bytes = Vec::with_capacity(path.len());
-    let mut rest = path.bytes();
-    while let Some(b) = rest.next() {
-        if b == b'%' {
-            let hex = [rest.next()?, rest.next()?];
-            let hex = std::str::from_utf8(&hex).ok()?;
-            bytes.push(u8::from_str_radix(hex, 16).ok().filter(|_| !hex.starts_with('+'))?);
-        } else {
-            bytes.push(b);
-        }
-    }
-    let text = String::from_utf8(bytes).ok()?;
-    let bad = text.contains(['\0', '\\']) || text.split('/').any(|part| part == ".." || part == ".");
-    (!bad).then_some(text)
-}
-
-fn encode(path: &str) -> String {
-    let mut out = String::from("/");
-    for b in path.bytes() {
-        if b.is_ascii_alphanumeric() || b"/-._~".contains(&b) {
-            out.push(char::from(b));
-        } else {
-            out.push_str(&format!("%{b:02X}"));
-        }
-    }
-    out
-}
-
-/// `//host` at the start of a redirect would lead to another site.
-fn one_slash(path: &str) -> String {
-    format!("/{}", path.trim_start_matches('/'))
-}
-
-/// Files with a leading dot are for tools, except those made for the web.
-fn hidden(path: &str) -> bool {
-    let mut parts = path.split('/').filter(|p| !p.is_empty()).peekable();
-    if parts.peek() == Some(&".well-known") {
-        parts.next();
-    }
-    parts.any(|p| p.starts_with('.'))
-}
-
-/// Names with a hash in them never change their content; all else is asked for again (and mostly answered with 304).
-fn lifetime(path: &str) -> &'static str {
-    let name = path.rsplit('/').next().unwrap_or_default();
-    if hashed(name) { "public, max-age=31536000, immutable" } else { "public, max-age=0, must-revalidate" }
-}
-
-/// `app.3f9a2b1c.js`, `index-BxYz12_9.css`: a part of at least 8 characters with a digit and a letter in it, just before the extension.
-fn hashed(name: &str) -> bool {
-    let name = name.strip_suffix(".map").unwrap_or(name);
-    let Some((stem, extension)) = name.rsplit_once('.') else {
-        return false;
-    };
-    if ["html", "xml", "txt", "json", "pdf"].contains(&extension) {
-        return false;
-    }
-    let stem = stem.strip_suffix(".chunk").or_else(|| stem.strip_suffix(".min")).unwrap_or(stem);
-    let Some((_, hash)) = stem.rsplit_once(['.', '-']) else {
-        return false;
-    };
-    let characters = hash.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
-    let digit = hash.chars().any(|c| c.is_ascii_digit());
-    let mixed = digit && hash.chars().any(|c| c.is_ascii_alphabetic());
-    hash.len() >= 8 && characters && mixed
 }
 
 fn utf8(headers: &mut HeaderMap) {

@@ -11,7 +11,7 @@ use super::context::{Context, Global, encode};
 use super::failure::Failure;
 use super::follow;
 use crate::apps::{ImageDeploy, OperationView};
-use crate::builds::archive::{self, Limits};
+use crate::builds::archive::{self, IgnoreFiles, Limits};
 use crate::kernel::error::chain;
 
 /// Build and deploy a directory.
@@ -71,7 +71,7 @@ fn pack(dir: &std::path::Path) -> Result<std::fs::File, Failure> {
     use std::io::Seek as _;
     let file = tempfile::tempfile()?;
     let mut packer = flate2::write::GzEncoder::new(file, flate2::Compression::fast());
-    archive::pack(dir, &mut packer, &Limits::default(), &[]).map_err(|e| Failure::failed(chain(&e)))?;
+    archive::pack(dir, &mut packer, &Limits::default(), IgnoreFiles::GitAndDocker, &[]).map_err(|e| Failure::failed(chain(&e)))?;
     let mut file = packer.finish()?;
     file.flush()?;
     file.rewind()?;

@@ -128,7 +128,7 @@ impl Deployer {
                 base_images: builds::BaseImages(operator.base_images.clone()),
                 // A cache of one's own: a shared one would let one tenant plant files in another's build.
                 cache_scope: environment.project_id.to_string(),
-                extra_ca: operator.extra_ca_file.is_some(),
+                extra_ca: operator.extra_ca_file.is_some().then_some(builds::CaBundle::Secret),
                 build_args: operator.build_args.keys().cloned().collect(),
             },
             ..builds::Settings::default()
@@ -222,7 +222,7 @@ fn prepare_on_disk(source: &Path, settings: &builds::Settings, limits: &archive:
     std::fs::create_dir_all(&dir).map_err(disk)?;
     let file = std::fs::File::open(source).map_err(disk)?;
     archive::unpack(std::io::BufReader::new(file), &dir, limits).map_err(|e| Failure::Theirs(chain(&e)))?;
-    let tree = SourceTree::from_dir(&dir, limits).map_err(|e| Failure::Theirs(chain(&e)))?;
+    let tree = SourceTree::from_dir(&dir, limits, archive::IgnoreFiles::Docker).map_err(|e| Failure::Theirs(chain(&e)))?;
     if let Some(finding) = tree.findings().first() {
         return Err(Failure::Theirs(finding.to_string()));
     }
@@ -234,7 +234,7 @@ fn prepare_on_disk(source: &Path, settings: &builds::Settings, limits: &archive:
     let context = source.with_extension("context");
     let mut out = std::io::BufWriter::new(std::fs::File::create(&context).map_err(disk)?);
     let extra: &[(&str, &[u8])] = if plan.dockerfile.is_some() { &[] } else { &[(GENERATED, &generated)] };
-    archive::pack(&dir, &mut out, limits, extra).map_err(|e| Failure::Theirs(chain(&e)))?;
+    archive::pack(&dir, &mut out, limits, archive::IgnoreFiles::Docker, extra).map_err(|e| Failure::Theirs(chain(&e)))?;
     out.flush().map_err(disk)?;
     std::fs::remove_dir_all(&dir).map_err(disk)?;
     Ok(Prepared { plan, context, dockerfile })

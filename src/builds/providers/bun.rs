@@ -1,7 +1,7 @@
 //! Bun: projects with its lock file, its configuration, or its name in `packageManager`.
 
 use super::javascript::{self, PackageJson};
-use super::{Spec, app_folder, present};
+use super::{Spec, app_folder, has_own_server, present};
 use crate::builds::detect::{Context, blank};
 use crate::builds::error::DetectError;
 use crate::builds::model::{BuildPlan, PackageManager, ProviderId, Step};
@@ -61,7 +61,8 @@ fn plan(context: Context<'_>) -> Result<BuildPlan, DetectError> {
     plan.env.insert("NODE_ENV".into(), "production".into());
     plan.env.insert("PATH".into(), "/app/node_modules/.bin:$PATH".into());
     plan.start = javascript::start(tree, &package, framework, &["bun", "run", "start"], "bun");
-    if let Some(site) = javascript::static_site(tree, &package, framework) {
+    let site = javascript::static_site(tree, &package, framework).filter(|_| !has_own_server(context));
+    if let Some(site) = site {
         javascript::serve_static(&mut plan, context, site);
         return Ok(plan);
     }

@@ -54,7 +54,7 @@ fn plan(context: Context<'_>) -> Result<BuildPlan, DetectError> {
     }
     // The JVM would otherwise take a quarter of the container's memory.
     plan.env.insert("JAVA_OPTS".into(), "-XX:MaxRAMPercentage=75".into());
-    if plan.options.extra_ca {
+    if plan.options.extra_ca.is_some() {
         plan.notes.push(Note::Warning(
             "Java keeps its own trust store and does not read the platform's CA bundle; a build that passes a TLS-inspecting proxy needs a base image with the CA imported".into(),
         ));
@@ -63,7 +63,7 @@ fn plan(context: Context<'_>) -> Result<BuildPlan, DetectError> {
 }
 
 fn digits(text: &str) -> String {
-    let text = text.trim_start_matches("1.8").is_empty().then_some("8").unwrap_or(text);
+    let text = if text.starts_with("1.8") { "8" } else { text };
     let start = text.find(|c: char| c.is_ascii_digit()).unwrap_or(text.len());
     text[start..].chars().take_while(char::is_ascii_digit).collect()
 }

@@ -209,7 +209,7 @@ pub(super) fn start(
 
 /// Turns a plan into one for the site its build makes.
 pub(super) fn serve_static(plan: &mut BuildPlan, context: Context<'_>, site: StaticSite) {
-    plan.images.runtime = context.image("static", super::static_site::SERVER_VERSION);
+    plan.images.runtime = super::static_site::image(context);
     plan.static_site = Some(site);
     plan.env.clear();
     plan.start = None;

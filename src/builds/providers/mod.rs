@@ -16,7 +16,8 @@ mod static_site;
 
 use super::detect::Context;
 use super::error::DetectError;
-use super::model::{Artifact, BuildPlan, ProviderId};
+use super::model::{Artifact, BuildPlan, Note, ProviderId};
+use super::parse;
 use super::source::SourceTree;
 
 /// What the room knows of a provider.
@@ -55,10 +56,31 @@ pub(crate) fn plan(context: Context<'_>) -> Result<BuildPlan, DetectError> {
     let wants_static = context.settings.static_dir.is_some();
     let spec = ALL.iter().find(|s| (s.detect)(context.tree));
     match spec {
-        Some(spec) => (spec.plan)(context),
+        Some(spec) => {
+            let mut plan = (spec.plan)(context)?;
+            plan.notes.extend(unbuilt_assets(context.tree, spec.id));
+            Ok(plan)
+        }
         None if wants_static => static_site::plan(context),
         None => Err(nothing(context.tree)),
     }
+}
+
+/// Apps in other languages often carry a `package.json` for their assets; one image is built by one provider.
+fn unbuilt_assets(tree: &SourceTree, id: ProviderId) -> Option<Note> {
+    let builds = javascript::PackageJson::read(tree).is_ok_and(|p| p.scripts.contains_key("build"));
+    let other = ![ProviderId::Node, ProviderId::Bun, ProviderId::Deno].contains(&id);
+    (builds && other).then(|| {
+        Note::Warning(format!(
+            "`scripts.build` of package.json is not run, because this is built as {id}; commit the built files, or use a Dockerfile"
+        ))
+    })
+}
+
+/// Whether the owner says what the web process is: then a build that makes a static site is served by that process.
+pub(crate) fn has_own_server(context: Context<'_>) -> bool {
+    let procfile = parse::hint(context.tree, "Procfile");
+    context.settings.start.is_some() || procfile.lines().any(|l| l.trim_start().starts_with("web:"))
 }
 
 fn nothing(tree: &SourceTree) -> DetectError {
@@ -67,6 +89,11 @@ fn nothing(tree: &SourceTree) -> DetectError {
         files: tree.len(),
         looked_for: format!("  a whole stack: compose.yaml\n  your own build: Dockerfile\n{}", lines.join("\n")),
     }
+}
+
+/// Image of the file server for static sites.
+pub(crate) fn static_image(context: Context<'_>) -> String {
+    static_site::image(context)
 }
 
 /// The error for an app that nothing says how to start.

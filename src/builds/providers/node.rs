@@ -1,7 +1,7 @@
 //! Node.js with npm, pnpm or Yarn (1 and later): servers, and sites that a build makes.
 
 use super::javascript::{self, PackageJson};
-use super::{Spec, app_folder, present};
+use super::{Spec, app_folder, has_own_server, present};
 use crate::builds::detect::{Context, blank};
 use crate::builds::error::DetectError;
 use crate::builds::model::{BuildPlan, Note, PackageManager, ProviderId, Step, ToolVersion};
@@ -42,7 +42,7 @@ fn plan(context: Context<'_>) -> Result<BuildPlan, DetectError> {
     let framework = javascript::framework(&package);
     plan.framework = framework.map(str::to_owned);
 
-    let site = javascript::static_site(tree, &package, framework);
+    let site = javascript::static_site(tree, &package, framework).filter(|_| !has_own_server(context));
     let run = [manager.program(), "run", "start"];
     plan.start = javascript::start(tree, &package, framework, &run, "node");
     let builds = package.scripts.contains_key("build");

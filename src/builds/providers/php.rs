@@ -113,12 +113,6 @@ fn plan(context: Context<'_>) -> Result<BuildPlan, DetectError> {
     extensions(&mut plan, &composer);
     apache(&mut plan, tree);
     plan.artifacts.push(app_folder(plan.images.build.is_some()));
-    if tree.has("package.json") {
-        plan.notes.push(Note::Warning(
-            "package.json is not built for a PHP app; commit the built assets (public/build), or use a Dockerfile"
-                .into(),
-        ));
-    }
     Ok(plan)
 }
 

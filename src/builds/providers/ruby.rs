@@ -43,11 +43,6 @@ fn plan(context: Context<'_>) -> Result<BuildPlan, DetectError> {
     rails_or_rack(&mut plan, tree, &gem);
     plan.artifacts.push(from_build("/usr/local/bundle", "/usr/local/bundle"));
     plan.artifacts.push(app_folder(!plan.build.is_empty()));
-    if tree.has("package.json") {
-        plan.notes.push(Note::Warning(
-            "package.json is not installed for a Ruby app; commit the built assets, or use a Dockerfile".into(),
-        ));
-    }
     Ok(plan)
 }
 

@@ -16,7 +16,12 @@ pub(super) const SPEC: Spec = Spec {
 };
 
 /// Version of the file server's image and protocol of arguments.
-pub(super) const SERVER_VERSION: &str = env!("CARGO_PKG_VERSION");
+const SERVER_VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// Image of the file server.
+pub(super) fn image(context: Context<'_>) -> String {
+    context.image("static", SERVER_VERSION)
+}
 
 const FOLDERS: &[&str] = &["", "public", "dist", "_site", "build", "www", "site", "html"];
 
@@ -49,7 +54,7 @@ pub(super) fn plan(context: Context<'_>) -> Result<BuildPlan, DetectError> {
     }
     let pushstate = staticfile(tree, "pushstate").is_some_and(|v| v == "enabled" || v == "true");
     let not_found = tree.has(&join(&dir, "404.html")).then(|| "404.html".to_owned());
-    plan.images.runtime = context.image("static", SERVER_VERSION);
+    plan.images.runtime = image(context);
     plan.static_site =
         Some(StaticSite { dir: if dir.is_empty() { ".".into() } else { dir }, spa: pushstate, not_found });
     Ok(plan)
