@@ -154,7 +154,7 @@ pub struct Maintenance {
     pub retry_after_secs: Option<u32>,
 }
 
-/// Limits and deadlines of a route. Times are in milliseconds and kept with a resolution of about 100 ms.
+/// Limits and deadlines of a route. Times are in milliseconds and kept with a resolution of about 100 ms; 0 = no limit.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Policy {
@@ -190,15 +190,20 @@ impl Default for Policy {
 
 impl Policy {
     pub(crate) fn connect_timeout(&self) -> Duration {
-        Duration::from_millis(self.connect_timeout_ms)
+        limit(self.connect_timeout_ms)
     }
     pub(crate) fn response_timeout(&self) -> Duration {
-        Duration::from_millis(self.response_timeout_ms)
+        limit(self.response_timeout_ms)
     }
     pub(crate) fn idle_timeout(&self) -> Duration {
-        Duration::from_millis(self.idle_timeout_ms)
+        limit(self.idle_timeout_ms)
     }
     pub(crate) fn tunnel_idle_timeout(&self) -> Duration {
-        Duration::from_millis(self.tunnel_idle_timeout_ms)
+        limit(self.tunnel_idle_timeout_ms)
     }
+}
+
+/// A time limit; 0 stands for one that is never reached.
+fn limit(ms: u64) -> Duration {
+    Duration::from_millis(if ms == 0 { u64::MAX } else { ms })
 }
