@@ -186,7 +186,7 @@ impl Connection {
 
     async fn phases(&mut self, tx: &mut Transaction) -> Result<Flow, Failure> {
         route::find(tx)?;
-        admit::check(tx)?;
+        admit::check(tx, &self.peer)?;
         // request → balance → upstream → response
         upstream::exchange(self, tx).await
     }
@@ -211,7 +211,11 @@ impl Connection {
 
     async fn write_answer(&mut self, problem: &Problem, shape: Shape<'_>) -> u64 {
         let answer = problem::render(problem, shape);
-        let _ = self.slot.within(ANSWER_TIMEOUT, self.socket.write_all(&answer)).await;
+        let writing = async {
+            self.socket.write_all(&answer).await?;
+            self.socket.flush().await
+        };
+        let _: Result<Result<(), std::io::Error>, _> = self.slot.within(ANSWER_TIMEOUT, writing).await;
         answer.len() as u64
     }
 

@@ -6,6 +6,20 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 use super::error::IngressError;
 
+/// A listening socket and what is spoken on it.
+#[derive(Debug)]
+pub(crate) struct Door {
+    pub listener: TcpListener,
+    pub is_tls: bool,
+}
+
+impl Door {
+    /// Another handle of the same socket.
+    pub(crate) fn share(&self) -> std::io::Result<Self> {
+        Ok(Self { listener: self.listener.try_clone()?, is_tls: self.is_tls })
+    }
+}
+
 /// Connections the kernel may queue per socket.
 const BACKLOG: i32 = 4096;
 

@@ -88,7 +88,13 @@ pub(crate) async fn attempt(
                 let micros = tx.started.elapsed().as_micros() as u64;
                 tx.upstream_micros = Some(micros);
                 upstream.observe(core.worker, core.clock.now_ms(), micros);
-                let plan = response::plan(tx, &head, state.get() == Upload::Done, core.drain_since().is_some());
+                let plan = response::plan(
+                    tx,
+                    &head,
+                    state.get() == Upload::Done,
+                    core.drain_since().is_some(),
+                    conn.peer.is_tls,
+                );
                 match plan {
                     Err(problem) => Err(Attempt::Failed(problem.into())),
                     Ok(plan) => {
