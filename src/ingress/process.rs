@@ -212,10 +212,23 @@ fn bind_all(config: &IngressConfig, workers: usize) -> Result<Vec<Door>, Ingress
     let secure = config.https.iter().map(|address| (address, true));
     let mut doors = Vec::new();
     for (address, is_tls) in plain.chain(secure) {
-        let bound = listen::bind(*address, workers)?;
-        doors.extend(bound.into_iter().map(|listener| Door { listener, is_tls }));
+        match listen::bind(*address, workers) {
+            Ok(bound) => doors.extend(bound.into_iter().map(|listener| Door { listener, is_tls })),
+            // A system without IPv6 still serves "all addresses".
+            Err(IngressError::Bind { source, .. }) if is_ipv6_missing(*address, &source) && !doors.is_empty() => {
+                tracing::warn!(%address, error = %source, "serving IPv4 only");
+            }
+            Err(error) => return Err(error),
+        }
     }
     Ok(doors)
+}
+
+fn is_ipv6_missing(address: SocketAddr, error: &std::io::Error) -> bool {
+    use rustix::io::Errno;
+    let code = error.raw_os_error();
+    let missing = [Errno::AFNOSUPPORT, Errno::ADDRNOTAVAIL, Errno::NOPROTOOPT].map(|errno| Some(errno.raw_os_error()));
+    address.is_ipv6() && address.ip().is_unspecified() && missing.contains(&code)
 }
 
 fn make_dir(path: &Path) -> Result<(), IngressError> {
