@@ -59,6 +59,9 @@ pub(super) struct IngressOptions {
     /// Port for plain HTTP on all addresses
     #[arg(long, value_name = "PORT", conflicts_with = "http")]
     http_port: Option<u16>,
+    /// Address for HTTPS; may be given several times
+    #[arg(long, value_name = "ADDRESS")]
+    https: Vec<SocketAddr>,
     /// Worker threads; 0 = one per CPU
     #[arg(long, default_value_t = 0)]
     workers: usize,
@@ -111,6 +114,7 @@ fn ingress_config(options: IngressOptions) -> IngressConfig {
         run_dir: options.run,
         data_dir: options.data,
         http,
+        https: options.https,
         workers: options.workers,
         drain: Duration::from_secs(options.drain),
         config_file: options.config,

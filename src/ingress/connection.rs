@@ -1,6 +1,7 @@
 //! One client connection: reads requests one after the other and takes each through the phases.
 
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
@@ -117,8 +118,11 @@ impl Connection {
                 }
             }
             seen = unread.len().saturating_sub(3);
-            if self.input.is_empty() && !self.wait_for_bytes().await {
-                return Next::End;
+            if self.input.is_empty() {
+                if !self.wait_for_bytes().await {
+                    return Next::End;
+                }
+                continue;
             }
             if deadline == NEVER {
                 let limit = self.core.table().snapshot.settings.head_timeout_ms;
@@ -127,7 +131,6 @@ impl Connection {
             match self.slot.until(deadline, self.input.fill(&mut self.socket)).await {
                 Ok(Ok(0) | Err(_)) => return Next::End,
                 Ok(Ok(_)) => {}
-                Err(_) if self.input.is_empty() => return Next::End,
                 Err(_) => return Next::Refuse(Problem::head_timeout()),
             }
         }
@@ -140,22 +143,27 @@ impl Connection {
         }
     }
 
-    /// Waits without holding any buffer; `false` when the connection is to be closed.
+    /// Waits for the first bytes of a request without holding any buffer, and reads them; `false` when the connection
+    /// is to be closed.
     async fn wait_for_bytes(&mut self) -> bool {
         self.input.release();
         let keep_alive = self.core.table().snapshot.settings.keep_alive_ms;
         let idle_end = self.slot.after(Duration::from_millis(keep_alive));
         poll_fn(|cx| {
+            if self.socket.poll_readable(cx).is_ready() {
+                // Readiness is a hint: when nothing was there after all, the waker is set by the read itself.
+                if let Poll::Ready(read) = pin!(self.input.fill(&mut self.socket)).poll(cx) {
+                    return Poll::Ready(matches!(read, Ok(1..)));
+                }
+                self.input.release();
+            }
             let drain_end = self.core.drain_since().map_or(NEVER, |since| since + DRAIN_IDLE_MS);
             let end = idle_end.min(drain_end);
-            match self.socket.poll_readable(cx) {
-                Poll::Ready(ready) => Poll::Ready(ready.is_ok()),
-                Poll::Pending if self.slot.is_past(end) => Poll::Ready(false),
-                Poll::Pending => {
-                    self.slot.watch(end, cx);
-                    Poll::Pending
-                }
+            if self.slot.is_past(end) {
+                return Poll::Ready(false);
             }
+            self.slot.watch(end, cx);
+            Poll::Pending
         })
         .await
     }
@@ -178,7 +186,7 @@ impl Connection {
 
     async fn phases(&mut self, tx: &mut Transaction) -> Result<Flow, Failure> {
         route::find(tx)?;
-        admit::check(tx)?;
+        admit::check(tx, &self.peer)?;
         // request → balance → upstream → response
         upstream::exchange(self, tx).await
     }
@@ -203,7 +211,11 @@ impl Connection {
 
     async fn write_answer(&mut self, problem: &Problem, shape: Shape<'_>) -> u64 {
         let answer = problem::render(problem, shape);
-        let _ = self.slot.within(ANSWER_TIMEOUT, self.socket.write_all(&answer)).await;
+        let writing = async {
+            self.socket.write_all(&answer).await?;
+            self.socket.flush().await
+        };
+        let _: Result<Result<(), std::io::Error>, _> = self.slot.within(ANSWER_TIMEOUT, writing).await;
         answer.len() as u64
     }
 

@@ -85,7 +85,7 @@ type Reply = Response<Full<Bytes>>;
 async fn handle(control: &Arc<Control>, request: Request<Incoming>) -> Reply {
     match (request.method(), request.uri().path()) {
         (&Method::PUT, "/v1/snapshot") => put_snapshot(&control.engine, request).await,
-        (&Method::GET, "/v1/snapshot") => json(StatusCode::OK, &*control.engine.table().snapshot),
+        (&Method::GET, "/v1/snapshot") => json(StatusCode::OK, &without_keys(&control.engine.table().snapshot)),
         (&Method::GET, "/v1/status") => {
             let draining = *control.leave.borrow() != Leave::Stay;
             json(StatusCode::OK, &status::gather(&control.engine, draining))
@@ -122,6 +122,13 @@ async fn put_snapshot(engine: &Engine, request: Request<Incoming>) -> Reply {
             problem(status, &error.to_string())
         }
     }
+}
+
+/// Private keys go in, never out.
+fn without_keys(snapshot: &Snapshot) -> Snapshot {
+    let mut shown = snapshot.clone();
+    shown.certificates.iter_mut().for_each(|certificate| certificate.key_pem.clear());
+    shown
 }
 
 fn find_route(engine: &Engine, query: &str) -> Reply {

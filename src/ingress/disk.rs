@@ -1,7 +1,8 @@
 //! The last snapshot on disk: what the ingress serves after a crash or reboot, before anybody has told it anything.
 
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use super::error::{IngressError, SnapshotError};
@@ -17,12 +18,12 @@ impl SnapshotFile {
         Self(data.join("ingress").join("snapshot.json"))
     }
 
-    /// Replaces the file as a whole: after a crash it holds the old or the new snapshot, never a part.
+    /// Replaces the file as a whole (it holds private keys: only the owner can read it): after a crash it holds the old or the new snapshot, never a part.
     pub(crate) fn save(&self, snapshot: &Snapshot) -> io::Result<()> {
         let folder = self.0.parent().unwrap_or(Path::new("."));
         fs::create_dir_all(folder)?;
         let draft = self.0.with_extension("json.new");
-        let mut file = File::create(&draft)?;
+        let mut file = OpenOptions::new().create(true).write(true).truncate(true).mode(0o600).open(&draft)?;
         file.write_all(&serde_json::to_vec(snapshot)?)?;
         file.sync_all()?;
         fs::rename(&draft, &self.0)?;

@@ -1,20 +1,23 @@
 //! The data plane as one object: its workers and the table they use. The control server and the process drive it.
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use rustls::ServerConfig;
 use tokio::sync::{mpsc, oneshot};
 
 use super::core::Order;
 use super::disk::SnapshotFile;
 use super::error::{IngressError, SnapshotError};
+use super::listen::Door;
 use super::shared::Shared;
 use super::snapshot::Snapshot;
 use super::stats::Registry;
 use super::suspect;
 use super::table::Table;
+use super::tls::{Certificates, Resolver};
 use super::validate::validate;
 use super::worker::Worker;
 
@@ -25,11 +28,14 @@ const DRAIN_POLL: Duration = Duration::from_millis(50);
 #[derive(Debug)]
 pub(crate) struct Engine {
     pub shared: Arc<Shared>,
+    /// Where plain HTTP and where TLS is spoken.
     pub addresses: Vec<SocketAddr>,
+    pub tls_addresses: Vec<SocketAddr>,
     state: Mutex<State>,
     /// One snapshot at a time.
     applying: tokio::sync::Mutex<()>,
     disk: Option<SnapshotFile>,
+    resolver: Arc<Resolver>,
     handing_over: AtomicBool,
 }
 
@@ -43,7 +49,7 @@ struct State {
     wanted: Option<Snapshot>,
     held: Vec<String>,
     /// Copies of the listening sockets, for a successor; dropped when draining begins.
-    listeners: Vec<TcpListener>,
+    doors: Vec<Door>,
 }
 
 impl Engine {
@@ -53,32 +59,37 @@ impl Engine {
         disk: Option<SnapshotFile>,
         shared: Arc<Shared>,
         workers: usize,
-        listeners: Vec<TcpListener>,
+        doors: Vec<Door>,
+        tls: Arc<ServerConfig>,
+        resolver: Arc<Resolver>,
     ) -> Result<(Self, Vec<Worker>), IngressError> {
+        match load_certificates(&snapshot) {
+            Ok(certificates) => resolver.replace(certificates),
+            Err(error) => tracing::error!(%error, "starting without certificates"),
+        }
         let mut registry = Registry::new(workers);
         let table = Arc::new(Table::compile(Arc::new(snapshot), &mut registry));
-        let mut addresses: Vec<_> = listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect();
-        addresses.sort();
-        addresses.dedup();
-        let mut shares: Vec<Vec<TcpListener>> = (0..workers).map(|_| Vec::new()).collect();
-        for (index, listener) in listeners.iter().enumerate() {
-            let copy =
-                listener.try_clone().map_err(|source| IngressError::Worker { worker: index % workers, source })?;
+        let (addresses, tls_addresses) = (addresses(&doors, false), addresses(&doors, true));
+        let mut shares: Vec<Vec<Door>> = (0..workers).map(|_| Vec::new()).collect();
+        for (index, door) in doors.iter().enumerate() {
+            let copy = door.share().map_err(|source| IngressError::Worker { worker: index % workers, source })?;
             shares[index % workers].push(copy);
         }
         let started: Result<Vec<_>, _> = shares
             .into_iter()
             .enumerate()
-            .map(|(index, share)| Worker::start(index, Arc::clone(&shared), Arc::clone(&table), share))
+            .map(|(index, share)| Worker::start(index, Arc::clone(&shared), Arc::clone(&table), share, &tls))
             .collect();
         let started = started?;
         let orders = started.iter().map(|worker| worker.orders.clone()).collect();
         let engine = Self {
             shared,
             addresses,
-            state: Mutex::new(State { table, registry, orders, wanted: None, held: Vec::new(), listeners }),
+            tls_addresses,
+            state: Mutex::new(State { table, registry, orders, wanted: None, held: Vec::new(), doors }),
             applying: tokio::sync::Mutex::new(()),
             disk,
+            resolver,
             handing_over: AtomicBool::new(false),
         };
         Ok((engine, started))
@@ -105,8 +116,8 @@ impl Engine {
 
     /// Copies of the listening sockets for a successor; from now on snapshots are refused until
     /// [`Engine::handover_failed`].
-    pub(crate) fn begin_handover(&self) -> std::io::Result<Vec<TcpListener>> {
-        let copies = self.state().listeners.iter().map(TcpListener::try_clone).collect::<Result<Vec<_>, _>>()?;
+    pub(crate) fn begin_handover(&self) -> std::io::Result<Vec<Door>> {
+        let copies = self.state().doors.iter().map(Door::share).collect::<Result<Vec<_>, _>>()?;
         self.handing_over.store(true, SeqCst);
         Ok(copies)
     }
@@ -121,6 +132,7 @@ impl Engine {
     pub(crate) async fn apply(&self, snapshot: Snapshot) -> Result<Vec<String>, SnapshotError> {
         let _turn = self.applying.lock().await;
         validate(&snapshot)?;
+        let certificates = load_certificates(&snapshot)?;
         if self.handing_over.load(SeqCst) {
             return Err(SnapshotError::HandingOver);
         }
@@ -131,6 +143,7 @@ impl Engine {
         let (effective, held) = suspect::hold(&current, snapshot.clone()).await;
         let effective = Arc::new(effective);
         self.save(&effective).await?;
+        self.resolver.replace(certificates);
         let table = {
             let mut state = self.state();
             let table = Arc::new(Table::compile(effective, &mut state.registry));
@@ -177,7 +190,7 @@ impl Engine {
 
     /// Stops accepting and waits for open connections to end, at most until the deadline; then stops the workers.
     pub(crate) async fn drain(&self, workers: Vec<Worker>, limit: Duration) {
-        self.state().listeners.clear();
+        self.state().doors.clear();
         self.order_all(Order::Drain).await;
         let end = Instant::now() + limit;
         while self.shared.open() > 0 && Instant::now() < end {
@@ -196,4 +209,17 @@ impl Engine {
         });
         let _ = stopped.await;
     }
+}
+
+fn load_certificates(snapshot: &Snapshot) -> Result<Certificates, SnapshotError> {
+    Certificates::load(&snapshot.certificates)
+        .map_err(|reason| SnapshotError::Invalid { place: "certificates".into(), reason })
+}
+
+fn addresses(doors: &[Door], is_tls: bool) -> Vec<SocketAddr> {
+    let doors = doors.iter().filter(|door| door.is_tls == is_tls);
+    let mut all: Vec<_> = doors.filter_map(|door| door.listener.local_addr().ok()).collect();
+    all.sort();
+    all.dedup();
+    all
 }

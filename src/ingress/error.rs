@@ -21,6 +21,8 @@ pub enum IngressError {
     Worker { worker: usize, source: std::io::Error },
     #[error("the running ingress did not hand over its sockets: {reason}")]
     Handover { reason: String },
+    #[error("TLS cannot be set up: {reason}")]
+    Tls { reason: String },
     #[error("give at least one address to listen on")]
     NoAddress,
 }

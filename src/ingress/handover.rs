@@ -32,6 +32,7 @@ use tokio::net::UnixStream;
 
 use super::control::{Control, Leave, problem};
 use super::error::IngressError;
+use super::listen::Door;
 use super::snapshot::Snapshot;
 
 const PROTOCOL: &str = "wharf-handover";
@@ -45,7 +46,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// What the successor gets beside the sockets.
 #[derive(Debug, Serialize, Deserialize)]
 struct Offer {
-    sockets: usize,
+    /// One per socket, in order: whether TLS is spoken on it.
+    tls: Vec<bool>,
     snapshot: Snapshot,
 }
 
@@ -79,13 +81,16 @@ pub(crate) fn offer(control: &Arc<Control>, mut request: Request<Incoming>) -> R
 
 async fn give(control: &Control, mut stream: UnixStream) -> io::Result<()> {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    let listeners = control.engine.begin_handover()?;
-    let offer = Offer { sockets: listeners.len(), snapshot: (*control.engine.table().snapshot).clone() };
+    let doors = control.engine.begin_handover()?;
+    let offer = Offer {
+        tls: doors.iter().map(|door| door.is_tls).collect(),
+        snapshot: (*control.engine.table().snapshot).clone(),
+    };
     let text = serde_json::to_vec(&offer)?;
     stream.write_u32(text.len() as u32).await?;
     stream.write_all(&text).await?;
-    for batch in listeners.chunks(BATCH) {
-        let fds: Vec<_> = batch.iter().map(AsFd::as_fd).collect();
+    for batch in doors.chunks(BATCH) {
+        let fds: Vec<_> = batch.iter().map(|door| door.listener.as_fd()).collect();
         stream.async_io(tokio::io::Interest::WRITABLE, || send_fds(stream.as_fd(), &fds)).await?;
     }
     if stream.read_u8().await? != READY {
@@ -111,7 +116,7 @@ fn send_fds(socket: BorrowedFd<'_>, fds: &[BorrowedFd<'_>]) -> io::Result<()> {
 #[derive(Debug)]
 pub(crate) struct Inheritance {
     pub snapshot: Snapshot,
-    pub listeners: Vec<TcpListener>,
+    pub doors: Vec<Door>,
     stream: StdUnixStream,
 }
 
@@ -160,14 +165,15 @@ pub(crate) fn inherit(socket: &Path) -> Result<Option<Inheritance>, IngressError
     let offer: Offer =
         serde_json::from_slice(&text).map_err(|error| IngressError::Handover { reason: error.to_string() })?;
     let mut listeners = Vec::new();
-    while listeners.len() < offer.sockets {
+    while listeners.len() < offer.tls.len() {
         let fds = receive_fds(&stream).map_err(failed)?;
         if fds.is_empty() {
             return Err(IngressError::Handover { reason: "sockets are missing".into() });
         }
         listeners.extend(fds.into_iter().map(TcpListener::from));
     }
-    Ok(Some(Inheritance { snapshot: offer.snapshot, listeners, stream }))
+    let doors = listeners.into_iter().zip(offer.tls).map(|(listener, is_tls)| Door { listener, is_tls }).collect();
+    Ok(Some(Inheritance { snapshot: offer.snapshot, doors, stream }))
 }
 
 fn receive_fds(stream: &StdUnixStream) -> io::Result<Vec<OwnedFd>> {

@@ -6,6 +6,20 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 use super::error::IngressError;
 
+/// A listening socket and what is spoken on it.
+#[derive(Debug)]
+pub(crate) struct Door {
+    pub listener: TcpListener,
+    pub is_tls: bool,
+}
+
+impl Door {
+    /// Another handle of the same socket.
+    pub(crate) fn share(&self) -> std::io::Result<Self> {
+        Ok(Self { listener: self.listener.try_clone()?, is_tls: self.is_tls })
+    }
+}
+
 /// Connections the kernel may queue per socket.
 const BACKLOG: i32 = 4096;
 
@@ -29,7 +43,8 @@ pub(crate) fn bind(address: SocketAddr, count: usize) -> Result<Vec<TcpListener>
 fn open(address: SocketAddr, shared: bool) -> std::io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     if address.is_ipv6() {
-        socket.set_only_v6(!address.ip().is_unspecified())?;
+        // `[::]` means IPv6 alone, so that `0.0.0.0` can stand beside it whatever the system's default is.
+        socket.set_only_v6(true)?;
     }
     socket.set_reuse_address(true)?;
     socket.set_reuse_port(shared)?;

@@ -42,6 +42,7 @@ mod stats;
 pub mod status;
 mod suspect;
 mod table;
+mod tls;
 mod transaction;
 mod tunnel;
 mod validate;

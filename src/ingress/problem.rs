@@ -12,11 +12,13 @@ pub(crate) struct Problem {
     pub detail: String,
     /// Seconds for `Retry-After`.
     pub retry_after: Option<u32>,
+    /// `Location`, for a redirect.
+    pub location: Option<String>,
 }
 
 impl Problem {
     pub(crate) fn new(status: u16, title: &'static str, detail: impl Into<String>) -> Self {
-        Self { status, title, detail: detail.into(), retry_after: None }
+        Self { status, title, detail: detail.into(), retry_after: None, location: None }
     }
 
     pub(crate) fn retry_after(mut self, seconds: u32) -> Self {
@@ -34,6 +36,11 @@ impl Problem {
 
     pub(crate) fn unknown_path() -> Self {
         Self::new(404, "Nothing answers at this path", "This name is known, but no app takes requests for this path.")
+    }
+
+    pub(crate) fn moved_to(location: String) -> Self {
+        let moved = Self::new(308, "Use the secure address", "This app is served over HTTPS only.");
+        Self { location: Some(location), ..moved }
     }
 
     pub(crate) fn no_instance(reason: Option<&str>) -> Self {
@@ -133,6 +140,7 @@ impl From<HeadError> for Problem {
 /// The reason phrase of a status this room answers with.
 fn phrase(status: u16) -> &'static str {
     match status {
+        308 => "Permanent Redirect",
         400 => "Bad Request",
         404 => "Not Found",
         405 => "Method Not Allowed",
@@ -183,6 +191,9 @@ pub(crate) fn render(problem: &Problem, shape: Shape<'_>) -> Vec<u8> {
     );
     if let Some(seconds) = problem.retry_after {
         out.push_str(&format!("retry-after: {seconds}\r\n"));
+    }
+    if let Some(location) = &problem.location {
+        out.push_str(&format!("location: {location}\r\n"));
     }
     if problem.status == 405 {
         out.push_str("allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n");

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::future::Future;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -17,8 +17,10 @@ use super::disk::{self, SnapshotFile};
 use super::engine::Engine;
 use super::error::IngressError;
 use super::handover::{self, Inheritance};
+use super::listen::Door;
 use super::shared::Shared;
 use super::snapshot::{Snapshot, VERSION};
+use super::tls::{self, Resolver};
 use super::{access_log, listen};
 
 /// Descriptors left for files, the control socket and connections to upstreams beside clients.
@@ -29,7 +31,7 @@ const LOCK_PATIENCE: Duration = Duration::from_secs(3);
 const REVIEW: Duration = Duration::from_secs(5);
 
 /// How to run an ingress.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct IngressConfig {
     /// Holds the control socket `ingress.sock` and its lock.
     pub run_dir: PathBuf,
@@ -37,6 +39,8 @@ pub struct IngressConfig {
     pub data_dir: PathBuf,
     /// Addresses for plain HTTP; bound exactly as given. Not used when sockets are inherited.
     pub http: Vec<SocketAddr>,
+    /// Addresses for HTTPS; certificates come with the snapshot.
+    pub https: Vec<SocketAddr>,
     /// Worker threads; 0 = one per CPU.
     pub workers: usize,
     /// How long open requests may take to finish after a stop or a handover.
@@ -66,9 +70,9 @@ pub async fn run(config: IngressConfig, shutdown: impl Future<Output = ()>) -> R
         (None, Start::Inherit(inheritance)) => (inheritance.snapshot.clone(), Some(disk)),
         (None, Start::Fresh(_)) => (disk.load().unwrap_or_else(empty), Some(disk)),
     };
-    let (listeners, inheritance, lock) = match start {
-        Start::Inherit(mut inheritance) => (std::mem::take(&mut inheritance.listeners), Some(inheritance), None),
-        Start::Fresh(lock) => (bind_all(&config.http, workers)?, None, Some(lock)),
+    let (doors, inheritance, lock) = match start {
+        Start::Inherit(mut inheritance) => (std::mem::take(&mut inheritance.doors), Some(inheritance), None),
+        Start::Fresh(lock) => (bind_all(&config, workers)?, None, Some(lock)),
     };
     let folder = config.data_dir.join("telemetry");
     let log = access_log::start(&folder).map_err(|source| IngressError::File {
@@ -76,8 +80,10 @@ pub async fn run(config: IngressConfig, shutdown: impl Future<Output = ()>) -> R
         path: folder,
         source,
     })?;
+    let resolver = Arc::new(Resolver::default());
+    let tls = tls::server_config(Arc::clone(&resolver))?;
     let shared = Arc::new(Shared::new(workers, log, raise_file_limit()));
-    let (engine, threads) = Engine::start(snapshot, disk, shared, workers, listeners)?;
+    let (engine, threads) = Engine::start(snapshot, disk, shared, workers, doors, tls, resolver)?;
     let lock = match (lock, inheritance) {
         (Some(lock), _) => lock,
         (None, inheritance) => take_over(inheritance, &config.run_dir).await?,
@@ -108,7 +114,7 @@ async fn serve_control(
             reviewed.review_held().await;
         }
     });
-    tracing::info!(addresses = ?engine.addresses, generation = engine.table().snapshot.generation, "ingress serves");
+    tracing::info!(http = ?engine.addresses, https = ?engine.tls_addresses, generation = engine.table().snapshot.generation, "ingress serves");
     tokio::select! {
         () = shutdown => { control.leave.send_replace(Leave::Asked); }
         _ = leaving.wait_for(|leave| *leave != Leave::Stay) => {}
@@ -198,12 +204,31 @@ fn bind_control(socket: &Path) -> Result<UnixListener, IngressError> {
     Ok(listener)
 }
 
-fn bind_all(addresses: &[SocketAddr], workers: usize) -> Result<Vec<TcpListener>, IngressError> {
-    if addresses.is_empty() {
+fn bind_all(config: &IngressConfig, workers: usize) -> Result<Vec<Door>, IngressError> {
+    if config.http.is_empty() && config.https.is_empty() {
         return Err(IngressError::NoAddress);
     }
-    let bound: Result<Vec<_>, _> = addresses.iter().map(|address| listen::bind(*address, workers)).collect();
-    Ok(bound?.into_iter().flatten().collect())
+    let plain = config.http.iter().map(|address| (address, false));
+    let secure = config.https.iter().map(|address| (address, true));
+    let mut doors = Vec::new();
+    for (address, is_tls) in plain.chain(secure) {
+        match listen::bind(*address, workers) {
+            Ok(bound) => doors.extend(bound.into_iter().map(|listener| Door { listener, is_tls })),
+            // A system without IPv6 still serves "all addresses".
+            Err(IngressError::Bind { source, .. }) if is_ipv6_missing(*address, &source) && !doors.is_empty() => {
+                tracing::warn!(%address, error = %source, "serving IPv4 only");
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(doors)
+}
+
+fn is_ipv6_missing(address: SocketAddr, error: &std::io::Error) -> bool {
+    use rustix::io::Errno;
+    let code = error.raw_os_error();
+    let missing = [Errno::AFNOSUPPORT, Errno::ADDRNOTAVAIL, Errno::NOPROTOOPT].map(|errno| Some(errno.raw_os_error()));
+    address.is_ipv6() && address.ip().is_unspecified() && missing.contains(&code)
 }
 
 fn make_dir(path: &Path) -> Result<(), IngressError> {

@@ -222,7 +222,12 @@ pub(crate) async fn write(
     bytes: &[u8],
     pace: Pace<'_>,
 ) -> Result<(), RelayError> {
-    match pace.slot.within(pace.idle, sink.write_all(bytes)).await {
+    // A TLS session may keep a part of what was written until it is flushed; for TCP this is nothing.
+    let writing = async {
+        sink.write_all(bytes).await?;
+        sink.flush().await
+    };
+    match pace.slot.within(pace.idle, writing).await {
         Ok(Ok(())) => Ok(()),
         Ok(Err(_)) => Err(RelayError::Sink),
         Err(_) => Err(RelayError::SinkTimeout),

@@ -34,6 +34,27 @@ pub struct Snapshot {
     /// All routes, in any order.
     #[serde(default)]
     pub routes: Vec<Route>,
+    /// Certificates for TLS, by server name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub certificates: Vec<Certificate>,
+}
+
+/// A certificate with its private key.
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
+pub struct Certificate {
+    /// Exact names, `*.name` (one label), or `*` for every name that has no other.
+    pub names: Vec<String>,
+    /// The chain in PEM, own certificate first.
+    pub chain_pem: String,
+    /// The private key in PEM. Never shown: the control socket leaves it out of what it answers.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub key_pem: String,
+}
+
+impl std::fmt::Debug for Certificate {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Certificate").field("names", &self.names).finish_non_exhaustive()
+    }
 }
 
 fn version() -> u32 {
@@ -50,6 +71,8 @@ pub struct Settings {
     pub max_connections: u32,
     /// Open connections of one client address.
     pub max_connections_per_address: u32,
+    /// Port that HTTPS redirects point to.
+    pub https_port: u16,
     /// How long an idle keep-alive connection of a client stays open.
     pub keep_alive_ms: u64,
     /// How long a client may take to send a complete request head once it began.
@@ -62,6 +85,7 @@ impl Default for Settings {
             trusted_proxies: Vec::new(),
             max_connections: 0,
             max_connections_per_address: 20_000,
+            https_port: 443,
             keep_alive_ms: 75_000,
             head_timeout_ms: 15_000,
         }
@@ -154,7 +178,7 @@ pub struct Maintenance {
     pub retry_after_secs: Option<u32>,
 }
 
-/// Limits and deadlines of a route. Times are in milliseconds and kept with a resolution of about 100 ms.
+/// Limits and deadlines of a route. Times are in milliseconds and kept with a resolution of about 100 ms; 0 = no limit.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Policy {
@@ -170,6 +194,10 @@ pub struct Policy {
     pub tunnel_idle_timeout_ms: u64,
     /// Further attempts when an upstream fails before it answered and repeating is safe.
     pub retries: u32,
+    /// Plain HTTP requests are redirected to HTTPS.
+    pub https_redirect: bool,
+    /// `Strict-Transport-Security` with this age is added to answers over TLS; 0 = not.
+    pub hsts_secs: u64,
     /// How long connecting is retried when nothing listens; unset: 5 s for Unix upstreams, 0 for TCP.
     pub connect_retry_ms: Option<u64>,
 }
@@ -183,6 +211,8 @@ impl Default for Policy {
             idle_timeout_ms: 300_000,
             tunnel_idle_timeout_ms: 3_600_000,
             retries: 2,
+            https_redirect: false,
+            hsts_secs: 0,
             connect_retry_ms: None,
         }
     }
@@ -190,15 +220,20 @@ impl Default for Policy {
 
 impl Policy {
     pub(crate) fn connect_timeout(&self) -> Duration {
-        Duration::from_millis(self.connect_timeout_ms)
+        limit(self.connect_timeout_ms)
     }
     pub(crate) fn response_timeout(&self) -> Duration {
-        Duration::from_millis(self.response_timeout_ms)
+        limit(self.response_timeout_ms)
     }
     pub(crate) fn idle_timeout(&self) -> Duration {
-        Duration::from_millis(self.idle_timeout_ms)
+        limit(self.idle_timeout_ms)
     }
     pub(crate) fn tunnel_idle_timeout(&self) -> Duration {
-        Duration::from_millis(self.tunnel_idle_timeout_ms)
+        limit(self.tunnel_idle_timeout_ms)
     }
+}
+
+/// A time limit; 0 stands for one that is never reached.
+fn limit(ms: u64) -> Duration {
+    Duration::from_millis(if ms == 0 { u64::MAX } else { ms })
 }

@@ -14,6 +14,14 @@ use super::snapshot::{Upstream, UpstreamAddress};
 const BACK_OFF_MS: u64 = 1_000;
 const MAX_BACK_OFF_MS: u64 = 30_000;
 
+/// Time constant of the latency average: Finagle's and Linkerd's default for peak EWMA.
+const EWMA_DECAY_MS: f64 = 10_000.0;
+
+/// A latency average fades while an upstream is not asked, so that one slow answer does not shut it out.
+fn decayed(micros: u64, at_ms: u64, now_ms: u64) -> f64 {
+    micros as f64 * (-(now_ms.saturating_sub(at_ms) as f64) / EWMA_DECAY_MS).exp()
+}
+
 /// Adds to a counter of which this thread is the only writer.
 fn bump(counter: &AtomicU64, by: u64) {
     counter.store(counter.load(Relaxed).wrapping_add(by), Relaxed);
@@ -65,6 +73,9 @@ struct UpstreamShard {
     requests: AtomicU64,
     failures: AtomicU64,
     last_used_ms: AtomicU64,
+    /// Peak-sensitive moving average of the time to the response head in microseconds, and when it was updated.
+    ewma_us: AtomicU64,
+    ewma_at_ms: AtomicU64,
 }
 
 /// One upstream, alive as long as a table or a request uses it.
@@ -96,9 +107,23 @@ impl UpstreamState {
         shard.last_used_ms.store(wall_ms, Relaxed);
     }
 
-    /// Requests this thread has in flight here: what balancing compares.
-    pub(crate) fn local_in_flight(&self, worker: usize) -> u32 {
-        self.shards[worker].in_flight.load(Relaxed)
+    /// What a new request would cost here as far as this thread knows: the expected latency times the requests that
+    /// would then be in flight. An upstream never asked costs nothing but its load.
+    pub(crate) fn cost(&self, worker: usize, now_ms: u64) -> f64 {
+        let shard = &self.shards[worker];
+        let latency = decayed(shard.ewma_us.load(Relaxed), shard.ewma_at_ms.load(Relaxed), now_ms);
+        (latency + 1.0) * f64::from(shard.in_flight.load(Relaxed) + 1)
+    }
+
+    /// Takes in a measured latency: a higher one counts at once, a lower one by and by.
+    pub(crate) fn observe(&self, worker: usize, now_ms: u64, micros: u64) {
+        let shard = &self.shards[worker];
+        let old = decayed(shard.ewma_us.load(Relaxed), shard.ewma_at_ms.load(Relaxed), now_ms);
+        let elapsed = now_ms.saturating_sub(shard.ewma_at_ms.load(Relaxed)) as f64;
+        let keep = (-elapsed / EWMA_DECAY_MS).exp();
+        let new = if micros as f64 > old { micros as f64 } else { micros as f64 * (1.0 - keep) + old * keep };
+        shard.ewma_us.store(new as u64, Relaxed);
+        shard.ewma_at_ms.store(now_ms, Relaxed);
     }
 
     /// Connecting failed: avoid it for a while, longer each time.

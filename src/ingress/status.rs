@@ -19,7 +19,10 @@ pub struct Status {
     /// Boot and generation of the table in use.
     pub boot: String,
     pub generation: u64,
+    /// Where plain HTTP is spoken.
     pub listening: Vec<SocketAddr>,
+    /// Where HTTPS is spoken.
+    pub listening_tls: Vec<SocketAddr>,
     /// A successor is taking over or connections are being drained.
     pub draining: bool,
     pub connections: Connections,
@@ -124,6 +127,7 @@ pub(crate) fn gather(engine: &Engine, draining: bool) -> Status {
         boot: table.snapshot.boot.clone(),
         generation: table.snapshot.generation,
         listening: engine.addresses.clone(),
+        listening_tls: engine.tls_addresses.clone(),
         draining,
         connections: Connections {
             open: shared.open(),

@@ -42,7 +42,11 @@ async fn pump(
     loop {
         if !buffer.is_empty() {
             let bytes = buffer.unread();
-            slot.within(idle, sink.write_all(bytes)).await.map_err(|_| ())?.map_err(|_| ())?;
+            let writing = async {
+                sink.write_all(bytes).await?;
+                sink.flush().await
+            };
+            slot.within(idle, writing).await.map_err(|_| ())?.map_err(|_: std::io::Error| ())?;
             moved.set(moved.get() + bytes.len() as u64);
             let n = bytes.len();
             buffer.consume(n);

@@ -1,24 +1,29 @@
 //! Worker threads: each runs its own single-threaded runtime, accepts on its own sockets and shares nothing.
 
-use std::net::TcpListener as StdListener;
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use rustls::ServerConfig;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio::task::{LocalSet, spawn_local};
+use tokio_rustls::TlsAcceptor;
 
 use super::buffer::Buffer;
 use super::connection::Connection;
 use super::core::{Core, Order};
 use super::error::IngressError;
+use super::listen::Door;
 use super::shared::Shared;
 use super::socket::Socket;
 use super::table::Table;
 use super::transaction::Peer;
 
+/// A TLS handshake that takes longer is given up.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Pause after accepting failed for want of descriptors or memory.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -30,21 +35,23 @@ pub(crate) struct Worker {
 }
 
 impl Worker {
-    /// Starts worker number `index`; it accepts on `listeners` at once.
+    /// Starts worker number `index`; it accepts at its doors at once.
     pub(crate) fn start(
         index: usize,
         shared: Arc<Shared>,
         table: Arc<Table>,
-        listeners: Vec<StdListener>,
+        doors: Vec<Door>,
+        tls: &Arc<ServerConfig>,
     ) -> Result<Self, IngressError> {
         let failed = |source| IngressError::Worker { worker: index, source };
         let (orders, inbox) = mpsc::unbounded_channel();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
+        let tls = TlsAcceptor::from(Arc::clone(tls));
         let thread = std::thread::Builder::new()
             .name(format!("ingress-{index}"))
             .spawn(move || {
                 let core = Core::new(index, shared, table);
-                LocalSet::new().block_on(&runtime, run(core, listeners, inbox));
+                LocalSet::new().block_on(&runtime, run(core, doors, tls, inbox));
             })
             .map_err(failed)?;
         Ok(Self { orders, thread })
@@ -57,23 +64,24 @@ impl Worker {
     }
 }
 
-async fn run(core: Rc<Core>, listeners: Vec<StdListener>, inbox: mpsc::UnboundedReceiver<Order>) {
+async fn run(core: Rc<Core>, doors: Vec<Door>, tls: TlsAcceptor, inbox: mpsc::UnboundedReceiver<Order>) {
     let ticking = Rc::clone(&core);
     spawn_local(Rc::clone(&core.clock).tick(move || ticking.housekeeping()));
     let mut accepting = Vec::new();
-    for listener in listeners {
-        match TcpListener::from_std(listener) {
-            Ok(listener) => accepting.push(spawn_local(accept(Rc::clone(&core), listener))),
+    for door in doors {
+        let tls = door.is_tls.then(|| tls.clone());
+        match TcpListener::from_std(door.listener) {
+            Ok(listener) => accepting.push(spawn_local(accept(Rc::clone(&core), listener, tls))),
             Err(error) => tracing::error!(%error, "cannot use a listening socket"),
         }
     }
     core.obey(inbox, accepting).await;
 }
 
-async fn accept(core: Rc<Core>, listener: TcpListener) {
+async fn accept(core: Rc<Core>, listener: TcpListener, tls: Option<TlsAcceptor>) {
     loop {
         match listener.accept().await {
-            Ok((stream, peer)) => begin(&core, stream, peer),
+            Ok((stream, peer)) => begin(&core, stream, peer, tls.clone()),
             Err(error) => {
                 tracing::warn!(%error, "cannot accept a connection");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -82,7 +90,7 @@ async fn accept(core: Rc<Core>, listener: TcpListener) {
     }
 }
 
-fn begin(core: &Rc<Core>, stream: TcpStream, address: std::net::SocketAddr) {
+fn begin(core: &Rc<Core>, stream: TcpStream, address: SocketAddr, tls: Option<TlsAcceptor>) {
     core.shared.accepted.add(core.worker, 1);
     let table = core.table();
     let settings = &table.snapshot.settings;
@@ -94,19 +102,23 @@ fn begin(core: &Rc<Core>, stream: TcpStream, address: std::net::SocketAddr) {
     };
     let _ = stream.set_nodelay(true);
     let local_port = stream.local_addr().map_or(0, |local| local.port());
-    let connection = Connection {
-        socket: Socket::Tcp(stream),
-        input: Buffer::default(),
-        peer: Peer {
-            address: std::net::SocketAddr::new(ip, address.port()),
-            text: ip.to_string(),
-            local_port,
-            is_tls: false,
-        },
-        core: Rc::clone(core),
-        slot: core.clock.slot(),
-    };
+    let address = SocketAddr::new(ip, address.port());
+    let peer = Peer { address, text: ip.to_string(), local_port, is_tls: tls.is_some() };
+    let core = Rc::clone(core);
     spawn_local(async move {
+        let slot = core.clock.slot();
+        let socket = match tls {
+            None => Socket::Tcp(stream),
+            // Boxed: the handshake's state must not make every idle connection larger.
+            Some(tls) => match slot.within(HANDSHAKE_TIMEOUT, Box::pin(tls.accept(stream))).await {
+                Ok(Ok(stream)) => Socket::Tls(Box::new(stream)),
+                Ok(Err(_)) | Err(_) => {
+                    core.shared.refused.add(core.worker, 1);
+                    return;
+                }
+            },
+        };
+        let connection = Connection { socket, input: Buffer::default(), peer, core, slot };
         connection.serve().await;
         drop(admission);
     });

@@ -1,29 +1,53 @@
 //! Whether the request may go on. Each check is a function; the list in [`check`] is their order.
 
+use crate::ingress::h1::header::Kind;
 use crate::ingress::h1::request::Framing;
 use crate::ingress::problem::Problem;
 use crate::ingress::snapshot::Route;
-use crate::ingress::transaction::Transaction;
+use crate::ingress::transaction::{Peer, Transaction};
 
-type Check = fn(&Route, &Transaction) -> Result<(), Problem>;
+type Check = fn(&Route, &Transaction, &Peer) -> Result<(), Problem>;
 
 /// All checks, first to last.
-const CHECKS: [Check; 3] = [maintenance, has_upstream, body_size];
+const CHECKS: [Check; 4] = [https_only, maintenance, has_upstream, body_size];
 
 /// Runs the checks; the first refusal is the answer.
-pub(crate) fn check(tx: &Transaction) -> Result<(), Problem> {
+pub(crate) fn check(tx: &Transaction, peer: &Peer) -> Result<(), Problem> {
     let Some(entry) = tx.entry() else { return Err(Problem::unknown_host()) };
-    CHECKS.iter().try_for_each(|check| check(&entry.route, tx))
+    CHECKS.iter().try_for_each(|check| check(&entry.route, tx, peer))
 }
 
-fn maintenance(route: &Route, _: &Transaction) -> Result<(), Problem> {
+fn https_only(route: &Route, tx: &Transaction, peer: &Peer) -> Result<(), Problem> {
+    if !route.policy.https_redirect || peer.is_tls {
+        return Ok(());
+    }
+    // Behind a trusted proxy that ended TLS the request is secure already.
+    let forwarded =
+        tx.table.trusts(peer.address.ip()) && tx.head.find(&tx.bytes, Kind::ForwardedProto) == Some(b"https");
+    if forwarded {
+        return Ok(());
+    }
+    let host = String::from_utf8_lossy(tx.head.host.get(&tx.bytes));
+    let name = host
+        .rsplit_once(':')
+        .filter(|(_, port)| port.bytes().all(|b| b.is_ascii_digit()))
+        .map_or(&*host, |(name, _)| name);
+    let port = match tx.table.snapshot.settings.https_port {
+        443 => String::new(),
+        port => format!(":{port}"),
+    };
+    let target = String::from_utf8_lossy(tx.head.target.get(&tx.bytes));
+    Err(Problem::moved_to(format!("https://{name}{port}{target}")))
+}
+
+fn maintenance(route: &Route, _: &Transaction, _: &Peer) -> Result<(), Problem> {
     match &route.maintenance {
         Some(mode) => Err(Problem::maintenance(&mode.message, mode.retry_after_secs)),
         None => Ok(()),
     }
 }
 
-fn has_upstream(route: &Route, _: &Transaction) -> Result<(), Problem> {
+fn has_upstream(route: &Route, _: &Transaction, _: &Peer) -> Result<(), Problem> {
     if route.upstreams.iter().any(|upstream| !upstream.draining && upstream.weight > 0) {
         Ok(())
     } else {
@@ -31,7 +55,7 @@ fn has_upstream(route: &Route, _: &Transaction) -> Result<(), Problem> {
     }
 }
 
-fn body_size(route: &Route, tx: &Transaction) -> Result<(), Problem> {
+fn body_size(route: &Route, tx: &Transaction, _: &Peer) -> Result<(), Problem> {
     match (tx.head.framing, route.policy.max_body) {
         (Framing::Length(n), Some(limit)) if n > limit => Err(Problem::too_large(limit)),
         _ => Ok(()),

@@ -56,7 +56,7 @@ pub(crate) async fn attempt(
     out: &mut Vec<u8>,
     body: &mut Body,
     policy: &Policy,
-    state: &UpstreamState,
+    upstream: &UpstreamState,
 ) -> Attempt {
     let core = Rc::clone(&conn.core);
     let mut input = core.spares.input();
@@ -85,8 +85,16 @@ pub(crate) async fn attempt(
             Err(error) => Err(Attempt::Failed(upload_failure(error, policy))),
             Ok(Err(fault)) => Err(fault.into_attempt(unsent)),
             Ok(Ok(head)) => {
-                tx.upstream_micros = Some(tx.started.elapsed().as_micros() as u64);
-                let plan = response::plan(tx, &head, state.get() == Upload::Done, core.drain_since().is_some());
+                let micros = tx.started.elapsed().as_micros() as u64;
+                tx.upstream_micros = Some(micros);
+                upstream.observe(core.worker, core.clock.now_ms(), micros);
+                let plan = response::plan(
+                    tx,
+                    &head,
+                    state.get() == Upload::Done,
+                    core.drain_since().is_some(),
+                    conn.peer.is_tls,
+                );
                 match plan {
                     Err(problem) => Err(Attempt::Failed(problem.into())),
                     Ok(plan) => {
@@ -110,7 +118,7 @@ pub(crate) async fn attempt(
         Ok(Err(error)) | Err(error) => return Attempt::Failed(Failure::Abort(delivery_fault(&error))),
     }
     if head.status == 101 {
-        state.forgive();
+        upstream.forgive();
         let idle = policy.tunnel_idle_timeout();
         let (up, down) =
             tunnel::run(&mut conn.socket, &mut socket, (&mut conn.input, &mut input), &conn.slot, idle).await;
@@ -118,7 +126,7 @@ pub(crate) async fn attempt(
         return Attempt::Done(Flow::Close);
     }
     if head.keep_alive && upload == Upload::Done && input.is_empty() {
-        core.recycle(&tx.table, state.serial, socket);
+        core.recycle(&tx.table, upstream.serial, socket);
     }
     core.spares.give_input(input);
     let flow = if upload != Upload::Done {

@@ -1,5 +1,5 @@
-//! Which upstream of the route gets the request: of two drawn at random by weight, the one with fewer requests in
-//! flight for its weight (power of two choices). Upstreams that refused connections lately are left out while others
+//! Which upstream of the route gets the request: of two drawn at random by weight, the one that promises the shorter
+//! wait (power of two choices over peak EWMA: expected latency times requests in flight). Upstreams that refused connections lately are left out while others
 //! can answer; draining ones always.
 
 use crate::ingress::core::Random;
@@ -21,16 +21,27 @@ pub(crate) fn choose(
         return usable(0).then_some(0);
     }
     let healthy = |index: usize| usable(index) && !entry.upstreams[index].is_ejected(now_ms);
-    draw(entry, worker, random, &healthy).or_else(|| draw(entry, worker, random, &usable))
+    draw(entry, worker, now_ms, random, &healthy).or_else(|| draw(entry, worker, now_ms, random, &usable))
 }
 
-fn draw(entry: &RouteEntry, worker: usize, random: &Random, usable: &dyn Fn(usize) -> bool) -> Option<usize> {
+/// The second one drawn has to be this much cheaper to win over the first: small differences are noise.
+const CLEARLY: f64 = 1.25;
+
+/// Only upstreams of equal weight compete by cost. Between weights the draw decides alone, so that a canary of 5 % gets
+/// its 5 % also when it is idle.
+fn draw(
+    entry: &RouteEntry,
+    worker: usize,
+    now_ms: u64,
+    random: &Random,
+    usable: &dyn Fn(usize) -> bool,
+) -> Option<usize> {
     let first = pick(entry, random, usable)?;
-    let Some(second) = pick(entry, random, &|index| index != first && usable(index)) else { return Some(first) };
-    let load = |index: usize| u64::from(entry.upstreams[index].local_in_flight(worker));
-    let weight = |index: usize| u64::from(entry.route.upstreams[index].weight);
-    // Equal loads keep the draw by weight, so that a 5 % canary gets 5 %.
-    if load(second) * weight(first) < load(first) * weight(second) { Some(second) } else { Some(first) }
+    let weight = |index: usize| entry.route.upstreams[index].weight;
+    let rival = |index: usize| index != first && weight(index) == weight(first) && usable(index);
+    let Some(second) = pick(entry, random, &rival) else { return Some(first) };
+    let cost = |index: usize| entry.upstreams[index].cost(worker, now_ms);
+    if cost(second) * CLEARLY < cost(first) { Some(second) } else { Some(first) }
 }
 
 fn pick(entry: &RouteEntry, random: &Random, usable: &dyn Fn(usize) -> bool) -> Option<usize> {

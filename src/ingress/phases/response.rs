@@ -19,13 +19,21 @@ use crate::ingress::transaction::Transaction;
 pub(crate) struct Plan {
     pub keep_alive: bool,
     output: Output,
+    /// Age for `Strict-Transport-Security`, when it is to be added.
+    hsts: Option<u64>,
 }
 
 /// Decides how the response is framed for this client and whether its connection goes on.
-pub(crate) fn plan(tx: &Transaction, head: &ResponseHead, uploaded: bool, draining: bool) -> Result<Plan, Problem> {
+pub(crate) fn plan(
+    tx: &Transaction,
+    head: &ResponseHead,
+    uploaded: bool,
+    draining: bool,
+    is_tls: bool,
+) -> Result<Plan, Problem> {
     if head.status == 101 {
         return match tx.head.upgrade {
-            Some(_) => Ok(Plan { keep_alive: false, output: Output::Same }),
+            Some(_) => Ok(Plan { keep_alive: false, output: Output::Same, hsts: None }),
             None => Err(Problem::bad_answer("it switched protocols unasked")),
         };
     }
@@ -35,7 +43,8 @@ pub(crate) fn plan(tx: &Transaction, head: &ResponseHead, uploaded: bool, draini
         _ => Output::Same,
     };
     let keep_alive = tx.head.keep_alive && uploaded && !draining && output != Output::Plain;
-    Ok(Plan { keep_alive, output })
+    let hsts = tx.entry().map(|entry| entry.route.policy.hsts_secs).filter(|age| *age > 0 && is_tls);
+    Ok(Plan { keep_alive, output, hsts })
 }
 
 /// Sends head and body; returns the bytes sent.
@@ -100,6 +109,9 @@ fn write_head(tx: &Transaction, head: &ResponseHead, plan: &Plan, bytes: &[u8], 
         out.extend_from_slice(b"x-request-id: ");
         out.extend_from_slice(tx.request_id.as_bytes());
         out.extend_from_slice(b"\r\n");
+    }
+    if let Some(seconds) = plan.hsts {
+        let _ = write!(out, "strict-transport-security: max-age={seconds}\r\n");
     }
     if plan.output == Output::Chunks {
         out.extend_from_slice(b"transfer-encoding: chunked\r\n");

@@ -84,6 +84,7 @@ pub(crate) fn config(dir: PathBuf) -> IngressConfig {
         run_dir: dir.join("run"),
         data_dir: dir.join("data"),
         http: vec![SocketAddr::from(([127, 0, 0, 1], 0))],
+        https: vec![SocketAddr::from(([127, 0, 0, 1], 0))],
         workers: 2,
         drain: Duration::from_secs(5),
         config_file: None,

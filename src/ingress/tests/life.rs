@@ -11,7 +11,7 @@ use tokio::task::JoinHandle;
 
 use super::harness::*;
 use crate::ingress::snapshot::Snapshot;
-use crate::ingress::{Client, run};
+use crate::ingress::{Client, IngressConfig, run};
 
 /// Clients that send one request after the other until stopped.
 struct Load {
@@ -147,6 +147,26 @@ async fn a_stop_finishes_open_requests_and_closes_idle_connections() {
     idle.closed().await;
     stopping.await.unwrap();
     assert!(client.status().await.is_err());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn all_addresses_of_both_families_are_served_and_a_taken_port_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let port = dead().await.port();
+    let both = IngressConfig {
+        http: vec![SocketAddr::from(([0, 0, 0, 0], port)), SocketAddr::from(([0u16; 8], port))],
+        ..config(dir.path().to_owned())
+    };
+    let running = tokio::spawn(run(both.clone(), std::future::pending()));
+    let client = Client::new(dir.path().join("run/ingress.sock"));
+    let status = until_some(|| async { client.status().await.ok() }).await;
+    assert!(!status.listening.is_empty(), "{status:?}");
+    TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+    let elsewhere = tempfile::tempdir().unwrap();
+    let other = IngressConfig { run_dir: elsewhere.path().into(), data_dir: elsewhere.path().into(), ..both };
+    let error = run(other, std::future::pending()).await.unwrap_err().to_string();
+    assert!(error.contains(&format!("cannot listen on 0.0.0.0:{port}")), "{error}");
+    running.abort();
 }
 
 /// Not a test of its own: the entry of the processes that the tests below start.

@@ -8,3 +8,4 @@ mod life;
 mod proxying;
 mod pure;
 mod resilience;
+mod tls;

@@ -128,6 +128,26 @@ async fn load_is_spread_by_weight() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_slow_upstream_gets_little() {
+    let fast = Server::answering(OK).await;
+    let slow = Server::start(|mut wire| async move {
+        while wire.message().await.is_some() {
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+            wire.send(OK).await;
+        }
+    })
+    .await;
+    let ingress = Ingress::start(vec![route("a", &[slow.address, fast.address])]).await;
+    let mut wire = ingress.connect().await;
+    for _ in 0..200 {
+        wire.send("GET / HTTP/1.1\r\nHost: a.test\r\n\r\n").await;
+        wire.message().await.unwrap();
+    }
+    let fast = fast.seen().len();
+    assert!(fast > 190, "the fast one got {fast} of 200");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn older_generations_are_refused_and_broken_tables_change_nothing() {
     let server = Server::answering(OK).await;
     let ingress = Ingress::start(vec![route("a", &[server.address])]).await;

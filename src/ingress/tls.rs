@@ -1,0 +1,96 @@
+//! TLS at the door: certificates by server name, swapped live with the route table.
+//!
+//! One configuration for the whole process; only the certificates behind its resolver change, so session tickets stay
+//! valid over a swap. A name without a certificate of its own gets the wildcard's; a name nobody has a certificate
+//! for gets the `*` certificate if there is one, else the handshake is refused.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use rustls::ServerConfig;
+use rustls::crypto::aws_lc_rs;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
+
+use super::error::IngressError;
+use super::snapshot::Certificate;
+
+/// The certificates of one table.
+#[derive(Debug, Default)]
+pub(crate) struct Certificates {
+    exact: HashMap<String, Arc<CertifiedKey>>,
+    /// Keyed by the part after `*.`; one label deep, as browsers see it.
+    wildcard: HashMap<String, Arc<CertifiedKey>>,
+    any: Option<Arc<CertifiedKey>>,
+}
+
+impl Certificates {
+    /// Reads the certificates of a snapshot; the error names the first that cannot be used.
+    pub(crate) fn load(list: &[Certificate]) -> Result<Self, String> {
+        let mut all = Self::default();
+        for certificate in list {
+            let key = certified_key(certificate)
+                .map_err(|reason| format!("certificate for {:?}: {reason}", certificate.names))?;
+            for name in &certificate.names {
+                let name = name.to_ascii_lowercase();
+                match name.strip_prefix("*.") {
+                    Some(suffix) => all.wildcard.insert(suffix.to_owned(), Arc::clone(&key)),
+                    None if name == "*" => all.any.replace(Arc::clone(&key)),
+                    None => all.exact.insert(name, Arc::clone(&key)),
+                };
+            }
+        }
+        Ok(all)
+    }
+
+    fn find(&self, name: Option<&str>) -> Option<Arc<CertifiedKey>> {
+        let found = name.and_then(|name| {
+            let parent = || name.split_once('.').and_then(|(_, parent)| self.wildcard.get(parent));
+            self.exact.get(name).or_else(parent)
+        });
+        found.or(self.any.as_ref()).cloned()
+    }
+}
+
+fn certified_key(certificate: &Certificate) -> Result<Arc<CertifiedKey>, String> {
+    let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(certificate.chain_pem.as_bytes()).collect();
+    let chain = chain.map_err(|error| format!("the chain is not PEM: {error}"))?;
+    let key = PrivateKeyDer::from_pem_slice(certificate.key_pem.as_bytes())
+        .map_err(|error| format!("the key is not PEM: {error}"))?;
+    let key = CertifiedKey::from_der(chain, key, &aws_lc_rs::default_provider()).map_err(|error| error.to_string())?;
+    Ok(Arc::new(key))
+}
+
+/// Answers handshakes from the certificates in use.
+#[derive(Debug, Default)]
+pub(crate) struct Resolver(ArcSwap<Certificates>);
+
+impl Resolver {
+    /// Uses these certificates from the next handshake on.
+    pub(crate) fn replace(&self, certificates: Certificates) {
+        self.0.store(Arc::new(certificates));
+    }
+}
+
+impl ResolvesServerCert for Resolver {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        self.0.load().find(hello.server_name())
+    }
+}
+
+/// The configuration of all TLS listeners: TLS 1.2 and 1.3, tickets, HTTP/1.1 by ALPN.
+pub(crate) fn server_config(resolver: Arc<Resolver>) -> Result<Arc<ServerConfig>, IngressError> {
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let failed = |error: rustls::Error| IngressError::Tls { reason: error.to_string() };
+    let mut config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(failed)?
+        .with_no_client_auth()
+        .with_cert_resolver(resolver);
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    config.ticketer = aws_lc_rs::Ticketer::new().map_err(failed)?;
+    Ok(Arc::new(config))
+}
