@@ -70,6 +70,7 @@ fn apps(folder: &Path, store: Store, clock: Clock, random: Random) -> Apps {
         operations: operations.clone(),
         ingress: ingress::Client::new(folder.join("ingress.sock")),
         portal: ingress::snapshot::Route::default(),
+        apps_env: std::collections::BTreeMap::new(),
     });
     let deployer = Deployer::new(pipelines::Parts {
         store: store.clone(),
