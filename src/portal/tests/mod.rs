@@ -1,8 +1,10 @@
 //! Every page with sample data, in every language.
 
 mod html;
+mod http;
 mod render;
 mod texts;
+mod world;
 
 use super::i18n::Language;
 use super::pages;
