@@ -15,7 +15,7 @@ use super::model::{EngineView, Plan, World};
 use super::plan::plan;
 use super::report::Report;
 use super::routes::routes;
-use crate::engine::{EngineError, LogQuery, Observed};
+use crate::engine::{EngineError, LogQuery, Observed, OutputStream};
 use crate::kernel::error::chain;
 use crate::store::StoreError;
 
@@ -137,15 +137,17 @@ impl Scheduler {
     }
 
     async fn last_line(&self, id: &str) -> Option<String> {
-        let query = LogQuery { tail: Some(5), ..LogQuery::default() };
+        let query = LogQuery { tail: Some(10), ..LogQuery::default() };
         let mut lines = self.inner.parts.engine.logs(id, query).await.ok()?;
-        let mut last = None;
+        // Programs complain on stderr; what they print on stdout is often flushed last and says little.
+        let (mut printed, mut complained) = (None, None);
         while let Some(Ok(chunk)) = lines.next().await {
+            let last = if chunk.stream == OutputStream::Stderr { &mut complained } else { &mut printed };
             if !chunk.line.trim().is_empty() {
-                last = Some(chunk.line);
+                *last = Some(chunk.line);
             }
         }
-        let plain = console::strip_ansi_codes(last.as_deref()?).trim().to_owned();
+        let plain = console::strip_ansi_codes(complained.or(printed).as_deref()?).trim().to_owned();
         Some(plain.chars().filter(|c| !c.is_control()).take(300).collect())
     }
 

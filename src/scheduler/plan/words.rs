@@ -119,8 +119,12 @@ pub(super) fn ended_for_good(
         let limit = service.limits.memory_mib;
         return format!("{who} was killed for using more than its {limit} MiB of memory{words}");
     }
-    let times = if crashes > 1 { format!(" {crashes} times in a row") } else { String::new() };
-    let watched = scene.facts(container).map(|f| at.since_ms(f.health.watched_since)).filter(|ms| *ms >= 0);
+    let times = match crashes {
+        0 | 1 => String::new(),
+        2 => " twice in a row".to_owned(),
+        n => format!(" {n} times in a row"),
+    };
+    let watched = scene.facts(container).map(|f| at.since_ms(f.health.watched_since)).filter(|ms| *ms >= 100);
     let after = watched.map_or(String::new(), |ms| format!(", {} after its start", span(ms)));
     let hint = if code == 0 { "; a service must keep running" } else { "" };
     format!("{who} exited with code {code}{times}{after}{hint}{words}")

@@ -277,7 +277,7 @@ async fn a_release_that_exits_is_given_up_with_its_last_words_and_the_old_one_se
     let environment = p.owner.environment.clone();
     p.until("given up", || p.scheduler.failure(&environment, second).is_some()).await;
     let reason = p.scheduler.failure(&environment, second).unwrap();
-    assert!(reason.starts_with("web.1 exited with code 3 2 times in a row"), "{reason}");
+    assert!(reason.starts_with("web.1 exited with code 3 twice in a row"), "{reason}");
     assert!(reason.ends_with("its last line: Error: Cannot find module 'express'"), "{reason}");
     p.settled().await;
     assert_eq!(p.tables.upstreams(), before);

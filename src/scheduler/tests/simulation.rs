@@ -101,7 +101,7 @@ fn every_planted_bug_is_found() {
 fn without_faults_good_targets_serve_and_bad_ones_fail_with_their_reason() {
     let cases = [
         (Behaviour::Good { listens_after: 1_000 }, None),
-        (Behaviour::ExitsAtOnce { after: 100 }, Some("web.1 exited with code 3 2 times in a row")),
+        (Behaviour::ExitsAtOnce { after: 100 }, Some("web.1 exited with code 3 twice in a row")),
         (Behaviour::OutOfMemory { after: 100 }, Some("killed for using more than its 512 MiB of memory")),
         (Behaviour::NeverListens, Some("did not become healthy within 20 s: it does not accept connections")),
         (Behaviour::Misplaced, Some("listens on 127.0.0.1:3000, expected 0.0.0.0:8080")),
