@@ -54,6 +54,11 @@ impl Apps {
         Ok(people::count(self.store()).await? == 0)
     }
 
+    /// Returns when the installation was set up.
+    pub async fn set_up(&self) {
+        self.inner.set_up.notified().await;
+    }
+
     /// Spends the one-time token: makes the operator and the primary tenant.
     ///
     /// # Errors
@@ -79,6 +84,7 @@ impl Apps {
         self.insert_tenant(&mut tx, &user.id, &tenant, tenant.as_str(), true).await?;
         let secret = self.insert_token(&mut tx, &user.id, "set-up", Scope::Full, None, None).await?.1;
         tx.commit().await.map_err(StoreError::from)?;
+        self.inner.set_up.notify_one();
         Ok(SetupOutcome { tenant: tenant.to_string(), token: secret.expose().clone() })
     }
 

@@ -11,7 +11,7 @@ use crate::pipelines::{Input, recovery::phase};
 use crate::store::StoreError;
 
 /// Seconds a deploy may take in all: queue, build, release command and rollout.
-pub const DEPLOY_DEADLINE_SECONDS: i64 = 3600;
+const DEPLOY_DEADLINE_SECONDS: i64 = 3600;
 /// Characters of an image name.
 const LONGEST_IMAGE: usize = 255;
 

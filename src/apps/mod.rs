@@ -25,6 +25,8 @@ pub use streams::{LineStream, RunEvent, RunInput, RunSession};
 
 use std::sync::{Arc, Mutex};
 
+use tokio::sync::Notify;
+
 use crate::engine::Engine;
 use crate::kernel::clock::{Clock, Timestamp};
 use crate::kernel::random::Random;
@@ -91,6 +93,8 @@ struct Inner {
     random: Random,
     addresses: Addresses,
     attempts: Mutex<Attempts>,
+    /// Rung when the installation was set up.
+    set_up: Notify,
     live: Live,
 }
 
@@ -108,7 +112,9 @@ impl Apps {
     #[must_use]
     pub fn new(store: Store, vault: Vault, clock: Clock, random: Random, addresses: Addresses, live: Live) -> Self {
         let attempts = Mutex::new(Attempts::default());
-        Self { inner: Arc::new(Inner { store, vault, clock, random, addresses, attempts, live }) }
+        Self {
+            inner: Arc::new(Inner { store, vault, clock, random, addresses, attempts, set_up: Notify::new(), live }),
+        }
     }
 
     fn engine(&self) -> &dyn Engine {

@@ -71,7 +71,8 @@ fn pack(dir: &std::path::Path) -> Result<std::fs::File, Failure> {
     use std::io::Seek as _;
     let file = tempfile::tempfile()?;
     let mut packer = flate2::write::GzEncoder::new(file, flate2::Compression::fast());
-    archive::pack(dir, &mut packer, &Limits::default(), IgnoreFiles::GitAndDocker, &[]).map_err(|e| Failure::failed(chain(&e)))?;
+    archive::pack(dir, &mut packer, &Limits::default(), IgnoreFiles::GitAndDocker, &[])
+        .map_err(|e| Failure::failed(chain(&e)))?;
     let mut file = packer.finish()?;
     file.flush()?;
     file.rewind()?;

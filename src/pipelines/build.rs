@@ -23,7 +23,7 @@ use crate::stack::{ImageRef, Stack};
 use crate::tenancy::model::Environment;
 
 /// The name of the generated Dockerfile within the build context.
-const GENERATED: &str = "Dockerfile.wharf";
+const GENERATED: &str = ".wharf.Dockerfile";
 /// The id under which RUN steps find the operator's CA certificates.
 const CA_SECRET: &str = "wharf-ca";
 
@@ -222,7 +222,8 @@ fn prepare_on_disk(source: &Path, settings: &builds::Settings, limits: &archive:
     std::fs::create_dir_all(&dir).map_err(disk)?;
     let file = std::fs::File::open(source).map_err(disk)?;
     archive::unpack(std::io::BufReader::new(file), &dir, limits).map_err(|e| Failure::Theirs(chain(&e)))?;
-    let tree = SourceTree::from_dir(&dir, limits, archive::IgnoreFiles::Docker).map_err(|e| Failure::Theirs(chain(&e)))?;
+    let tree =
+        SourceTree::from_dir(&dir, limits, archive::IgnoreFiles::Docker).map_err(|e| Failure::Theirs(chain(&e)))?;
     if let Some(finding) = tree.findings().first() {
         return Err(Failure::Theirs(finding.to_string()));
     }
@@ -234,7 +235,8 @@ fn prepare_on_disk(source: &Path, settings: &builds::Settings, limits: &archive:
     let context = source.with_extension("context");
     let mut out = std::io::BufWriter::new(std::fs::File::create(&context).map_err(disk)?);
     let extra: &[(&str, &[u8])] = if plan.dockerfile.is_some() { &[] } else { &[(GENERATED, &generated)] };
-    archive::pack(&dir, &mut out, limits, archive::IgnoreFiles::Docker, extra).map_err(|e| Failure::Theirs(chain(&e)))?;
+    archive::pack(&dir, &mut out, limits, archive::IgnoreFiles::Docker, extra)
+        .map_err(|e| Failure::Theirs(chain(&e)))?;
     out.flush().map_err(disk)?;
     std::fs::remove_dir_all(&dir).map_err(disk)?;
     Ok(Prepared { plan, context, dockerfile })

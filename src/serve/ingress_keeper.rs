@@ -7,6 +7,7 @@ use tokio::net::UnixStream;
 use tokio_util::sync::CancellationToken;
 
 use super::options::ServeOptions;
+use super::ports;
 use crate::ingress;
 use crate::kernel::error::chain;
 use crate::kernel::process::Command;
@@ -77,7 +78,7 @@ async fn start(options: &ServeOptions, port: u16, client: &ingress::Client, repl
         .arg("ingress")
         .args(["--run".into(), options.run.as_os_str().to_owned()])
         .args(["--data".into(), options.data.as_os_str().to_owned()])
-        .args(["--http".to_owned(), format!("0.0.0.0:{port}"), "--http".to_owned(), format!("[::]:{port}")]);
+        .args(["--http".to_owned(), ports::everywhere(port).to_string()]);
     match command.spawn_detached(&log) {
         Ok(pid) => tracing::info!(ingress.pid = pid, "the ingress was started"),
         Err(error) => tracing::error!(error = chain(&error), "the ingress could not be started"),

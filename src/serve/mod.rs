@@ -11,7 +11,7 @@ mod git_backend;
 mod git_push;
 mod ingress_keeper;
 pub mod options;
-mod ports;
+pub mod ports;
 mod ready;
 mod settings;
 mod system;
@@ -122,7 +122,12 @@ pub async fn run(options: ServeOptions) -> anyhow::Result<()> {
     tasks.spawn(scheduler.clone().run(stop.clone()));
     tasks.spawn(watch_deadlines(operations.clone(), stop.clone()));
     deployer.recover().await.context("operations of an earlier run could not be taken up")?;
-    ready::announce(&options, &addresses, new_setup_token(&foundation, &apps).await?, &stop).await?;
+    let setup_token = new_setup_token(&foundation, &apps).await?;
+    let must_be_set_up = setup_token.is_some();
+    ready::announce(&options, &addresses, foundation.installation.as_str(), setup_token, &stop).await?;
+    if must_be_set_up {
+        tasks.spawn(ready::forget_setup_link(options.run.clone(), apps.clone(), stop.clone()));
+    }
 
     stop_signal(&stop).await;
     tracing::info!("stopping; the ingress and the apps go on");

@@ -26,6 +26,8 @@ pub struct Ready {
     pub http_port: u16,
     pub ssh_port: u16,
     pub version: String,
+    /// What the containers, networks and images of this installation are labelled with.
+    pub installation: String,
     pub pid: u32,
 }
 
@@ -46,6 +48,7 @@ impl Ready {
 pub(super) async fn announce(
     options: &ServeOptions,
     addresses: &Addresses,
+    installation: &str,
     setup_token: Option<String>,
     stop: &CancellationToken,
 ) -> anyhow::Result<()> {
@@ -73,6 +76,7 @@ pub(super) async fn announce(
         http_port: addresses.http_port,
         ssh_port: addresses.ssh_port,
         version: env!("CARGO_PKG_VERSION").to_owned(),
+        installation: installation.to_owned(),
         pid: std::process::id(),
     };
     write(&options.run.join("ready.json"), &serde_json::to_vec_pretty(&ready)?)?;
@@ -82,6 +86,21 @@ pub(super) async fn announce(
         None => println!("Wharf is ready: {portal_url}"),
     }
     Ok(())
+}
+
+/// Takes the set-up link out of the file once it was used.
+pub(super) async fn forget_setup_link(run: std::path::PathBuf, apps: crate::apps::Apps, stop: CancellationToken) {
+    tokio::select! {
+        () = apps.set_up() => {}
+        () = stop.cancelled() => return,
+    }
+    let rewrite = || -> anyhow::Result<()> {
+        let ready = Ready { setup_url: None, ..Ready::read(&run)? };
+        write(&run.join("ready.json"), &serde_json::to_vec_pretty(&ready)?)
+    };
+    if let Err(error) = rewrite() {
+        tracing::warn!("the spent set-up link stays in ready.json: {error:#}");
+    }
 }
 
 /// For its owner only, since the set-up link is a secret.
