@@ -107,7 +107,7 @@ fn log_to_stderr() {
 
 fn ingress_config(options: IngressOptions) -> IngressConfig {
     let http = match options.http_port {
-        Some(port) => vec![serve::ports::everywhere(port)],
+        Some(port) => serve::ports::everywhere(port),
         None => options.http,
     };
     IngressConfig {

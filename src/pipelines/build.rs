@@ -245,6 +245,8 @@ fn prepare_on_disk(source: &Path, settings: &builds::Settings, limits: &archive:
 /// A root file system with nothing but this very program, which is static.
 fn static_rootfs() -> std::io::Result<Vec<u8>> {
     let mut tar = tar::Builder::new(Vec::new());
+    // A program on a sparse disk is written out whole: engines do not read sparse entries.
+    tar.sparse(false);
     tar.append_path_with_name("/proc/self/exe", "wharf")?;
     tar.into_inner()
 }

@@ -78,7 +78,7 @@ async fn start(options: &ServeOptions, port: u16, client: &ingress::Client, repl
         .arg("ingress")
         .args(["--run".into(), options.run.as_os_str().to_owned()])
         .args(["--data".into(), options.data.as_os_str().to_owned()])
-        .args(["--http".to_owned(), ports::everywhere(port).to_string()]);
+        .args(ports::everywhere(port).into_iter().flat_map(|address| ["--http".to_owned(), address.to_string()]));
     match command.spawn_detached(&log) {
         Ok(pid) => tracing::info!(ingress.pid = pid, "the ingress was started"),
         Err(error) => tracing::error!(error = chain(&error), "the ingress could not be started"),

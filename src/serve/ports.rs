@@ -33,21 +33,18 @@ pub(super) async fn choose(options: &ServeOptions) -> anyhow::Result<Ports> {
     Ok(Ports { http, ssh, ssh_listener })
 }
 
-/// All addresses of this machine: one socket for IPv6 takes IPv4 too, where there is IPv6.
+/// All addresses of this machine: IPv4, and IPv6 where there is any.
 #[must_use]
-pub fn everywhere(port: u16) -> SocketAddr {
+pub fn everywhere(port: u16) -> Vec<SocketAddr> {
     let has_v6 = std::net::TcpListener::bind((Ipv6Addr::LOCALHOST, 0)).is_ok();
-    if has_v6 {
-        SocketAddr::from((Ipv6Addr::UNSPECIFIED, port))
-    } else {
-        SocketAddr::from((Ipv4Addr::UNSPECIFIED, port))
-    }
+    let v6 = has_v6.then(|| SocketAddr::from((Ipv6Addr::UNSPECIFIED, port)));
+    std::iter::once(SocketAddr::from((Ipv4Addr::UNSPECIFIED, port))).chain(v6).collect()
 }
 
 async fn free_http_port(wanted: u16) -> anyhow::Result<u16> {
     let mut reason = String::new();
     for port in std::iter::once(wanted).chain(HTTP_FALLBACKS.into_iter().filter(|p| *p != wanted)) {
-        match TcpListener::bind(everywhere(port)).await {
+        match TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).await {
             Ok(_) => {
                 if port != wanted {
                     tracing::warn!("port {wanted} cannot be used ({reason}); using {port} instead");
@@ -65,7 +62,8 @@ async fn free_http_port(wanted: u16) -> anyhow::Result<u16> {
 
 async fn ssh_listener(wanted: u16) -> (u16, Option<std::net::TcpListener>) {
     for port in wanted..=wanted.saturating_add(SSH_TRIES) {
-        if let Ok(listener) = std::net::TcpListener::bind(everywhere(port))
+        if let Ok(listener) = std::net::TcpListener::bind((Ipv6Addr::UNSPECIFIED, port))
+            .or_else(|_| std::net::TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)))
             && listener.set_nonblocking(true).is_ok()
         {
             if port != wanted {
