@@ -54,7 +54,8 @@ impl Deployer {
         let desired = releases::desired(&self.parts.store, job.tenant, &job.environment.id).await?;
         let Some(desired) = desired else { return Err(Failure::Platform("the app is gone".to_owned())) };
         if desired.serving == Some(attempt) {
-            return Ok(true);
+            // It is live only when the ingress sends requests to it.
+            return Ok(self.parts.scheduler.is_live(&job.environment.id, attempt));
         }
         if desired.target.map(|t| t.0) == Some(attempt) {
             return Ok(false);

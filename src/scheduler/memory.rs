@@ -17,7 +17,8 @@ use crate::stack::HealthCheck;
 const DOUBT_MS: i64 = 5_000;
 /// A missing container whose own probe passed this recently is believed to be alive in any case.
 const PROBE_PROOF_MS: i64 = 2_000;
-/// How long first routes wait, after a start of this process, for the probes of what already runs.
+/// How long first routes wait, after a start of this process (or the engine's last failure since), for the probes of
+/// what already runs.
 const FIRST_ROUND_MS: i64 = 10_000;
 
 /// Tables sent to the ingress and not yet acknowledged; more than this are never outstanding at a time,
@@ -55,7 +56,6 @@ pub struct Memory {
     lost: Option<String>,
     /// When the engine last failed to answer; the start of this process counts as such.
     doubt_since: Timestamp,
-    born: Timestamp,
     facts: BTreeMap<String, Facts>,
     trouble: BTreeMap<InstanceKey, Trouble>,
     busy: BTreeSet<Subject>,
@@ -72,7 +72,6 @@ impl Memory {
             seen: None,
             lost: None,
             doubt_since: now,
-            born: now,
             facts: BTreeMap::new(),
             trouble: BTreeMap::new(),
             busy: BTreeSet::new(),
@@ -313,7 +312,7 @@ impl Memory {
     #[must_use]
     pub fn may_publish(&self, desired: &Desired, now: Timestamp) -> bool {
         let (None, Some((containers, _))) = (&self.lost, &self.seen) else { return false };
-        if !self.tables.is_empty() || now.since_ms(self.born) >= FIRST_ROUND_MS {
+        if !self.tables.is_empty() || now.since_ms(self.doubt_since) >= FIRST_ROUND_MS {
             return true;
         }
         let doubt = now.since_ms(self.doubt_since) < DOUBT_MS;

@@ -1,240 +1,17 @@
 //! The whole control loop on a real database and the engine in memory: deploy, fail, crash, lie, stop, destroy.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::collections::BTreeSet;
 
-use futures_util::future::BoxFuture;
-use tokio_util::sync::CancellationToken;
-
-use super::fixtures::{service, stack_of};
-use crate::engine::fake::{Call, FakeEngine, Fault, Listens, Script};
-use crate::engine::{Engine, ImageFacts, OutputStream, Owner};
-use crate::ingress;
-use crate::ingress::snapshot::{Route, Snapshot};
-use crate::kernel::clock::{Clock, Timestamp};
-use crate::kernel::id::{DomainId, EnvironmentId, ProjectId, TenantId};
-use crate::kernel::random::Random;
-use crate::operations::{Kind, NewOperation, Operations};
-use crate::releases::{Attempt, NewRevision, store as releases};
-use crate::scheduler::handle::{Scheduler, SchedulerParts};
-use crate::scheduler::health::Probe;
-use crate::scheduler::memory::ProbeTarget;
-use crate::scheduler::policy::Policy;
-use crate::scheduler::prober::{Ask, diagnose};
-use crate::scheduler::publisher::{Said, SnapshotPort};
+use super::fixtures::stack_of;
+use super::platform::Platform;
+use crate::engine::fake::{Call, Fault, Listens, Script};
+use crate::engine::{Engine, OutputStream};
+use crate::operations::{Kind, NewOperation};
+use crate::releases::store as releases;
 use crate::scheduler::runs::TaskFailure;
 use crate::stack::model::ReleaseCommand;
-use crate::stack::{Service, ServiceKind, Stack};
-use crate::store::Store;
-use crate::tenancy::access::Tenant;
-use crate::tenancy::model::Domain;
-use crate::tenancy::store::{domains, members, projects};
-use crate::tenancy::vault::Vault;
-
-/// A condition not reached within this is a failure.
-const PATIENCE: Duration = Duration::from_secs(20);
-
-/// Asks the engine in memory where an instance listens, since nothing can be connected to.
-struct AskEngine(FakeEngine);
-
-impl Ask for AskEngine {
-    fn ask<'a>(&'a self, target: &'a ProbeTarget, _look_closer: bool) -> BoxFuture<'a, Probe> {
-        Box::pin(async move {
-            let sockets = self.0.listening(&target.id).await.unwrap_or_default();
-            let right = sockets.iter().any(|s| s.port() == target.address.port() && !s.ip().is_loopback());
-            if right { Probe::Passed } else { diagnose(target.address.port(), &sockets) }
-        })
-    }
-}
-
-/// An ingress that applies every table at once.
-#[derive(Clone, Default)]
-struct Tables(Arc<Mutex<Vec<Snapshot>>>);
-
-impl Tables {
-    fn newest(&self) -> Option<Snapshot> {
-        self.0.lock().unwrap().last().cloned()
-    }
-
-    /// Containers that get requests by the newest table.
-    fn upstreams(&self) -> BTreeSet<String> {
-        let routes = self.newest().map(|s| s.routes).unwrap_or_default();
-        routes.into_iter().flat_map(|r| r.upstreams.into_iter().map(|u| u.id)).collect()
-    }
-
-    fn empty_reason(&self) -> Option<String> {
-        self.newest().and_then(|s| s.routes.into_iter().find_map(|r| r.empty_reason))
-    }
-}
-
-impl SnapshotPort for Tables {
-    fn put<'a>(&'a self, snapshot: &'a Snapshot) -> BoxFuture<'a, Result<(), String>> {
-        self.0.lock().unwrap().push(snapshot.clone());
-        Box::pin(std::future::ready(Ok(())))
-    }
-
-    fn said(&self) -> BoxFuture<'_, Result<Said, String>> {
-        let said = self.newest().map(|s| Said { boot: s.boot, generation: s.generation, in_flight: BTreeMap::new() });
-        Box::pin(std::future::ready(Ok(said.unwrap_or_default())))
-    }
-}
-
-struct Platform {
-    dir: tempfile::TempDir,
-    store: Store,
-    vault: Vault,
-    clock: Clock,
-    random: Random,
-    engine: FakeEngine,
-    operations: Operations,
-    tables: Tables,
-    scheduler: Scheduler,
-    tenant: Tenant,
-    owner: Owner,
-    image: String,
-    stop: CancellationToken,
-}
-
-impl Platform {
-    async fn new() -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let store = Store::open(&dir.path().join("wharf.db")).await.unwrap();
-        let (clock, random) = (Clock::system(), Random::seeded(7));
-        let vault = Vault::open(&dir.path().join("master.key"), true, &random).unwrap();
-        let now = clock.now();
-        let owner = Owner {
-            tenant: TenantId::new(now, &random),
-            project: ProjectId::new(now, &random),
-            environment: EnvironmentId::new(now, &random),
-        };
-        let tenant = Tenant::platform(owner.tenant.clone());
-        populate(&store, &vault, &tenant, &owner, now, &random).await;
-        let engine = FakeEngine::new(clock.clone());
-        let image = engine.add_image("app:1", ImageFacts::default());
-        let operations = Operations::new(store.clone(), clock.clone(), random.clone());
-        let tables = Tables::default();
-        let stop = CancellationToken::new();
-        let scheduler = start(&store, &vault, &clock, &random, &engine, &operations, &tables, dir.path());
-        tokio::spawn(scheduler.clone().run(stop.clone()));
-        Self { dir, store, vault, clock, random, engine, operations, tables, scheduler, tenant, owner, image, stop }
-    }
-
-    /// `kill -9` of the control plane, and its restart.
-    fn restart(&mut self) {
-        self.stop.cancel();
-        self.stop = CancellationToken::new();
-        self.scheduler = start(
-            &self.store,
-            &self.vault,
-            &self.clock,
-            &self.random,
-            &self.engine,
-            &self.operations,
-            &self.tables,
-            self.dir.path(),
-        );
-        tokio::spawn(self.scheduler.clone().run(self.stop.clone()));
-    }
-
-    fn web(&self, replicas: u32) -> Service {
-        let mut web = service(ServiceKind::Web, replicas);
-        web.image.id.clone_from(&self.image);
-        web.stop_grace_seconds = 1;
-        web
-    }
-
-    async fn deploy(&self, stack: &Stack) -> Attempt {
-        let now = self.clock.now();
-        let mut tx = self.store.write().await.unwrap();
-        let environment = &self.owner.environment;
-        let new =
-            NewRevision { environment, stack, config_version: 0, source_commit: None, author: "ann", message: "m" };
-        let number = releases::insert(&mut tx, &self.tenant, new, now, &self.random).await.unwrap();
-        let attempt = releases::set_target(&mut tx, &self.tenant, environment, number, now).await.unwrap();
-        tx.commit().await.unwrap();
-        self.scheduler.nudge();
-        attempt
-    }
-
-    async fn until(&self, what: &str, mut condition: impl FnMut() -> bool) {
-        let waiting = async {
-            loop {
-                let changed = self.scheduler.changed();
-                if condition() {
-                    return;
-                }
-                let _ = tokio::time::timeout(Duration::from_millis(50), changed).await;
-            }
-        };
-        if tokio::time::timeout(PATIENCE, waiting).await.is_err() {
-            panic!("not reached: {what}; {:?}", self.scheduler.report(&self.owner.environment));
-        }
-    }
-
-    async fn live(&self, attempt: Attempt) {
-        let environment = &self.owner.environment;
-        self.until("live", || self.scheduler.is_live(environment, attempt)).await;
-    }
-
-    async fn settled(&self) {
-        let environment = &self.owner.environment;
-        let from = self.scheduler.passes();
-        let settled =
-            || self.scheduler.passes() >= from + 2 && self.scheduler.report(environment).is_some_and(|r| r.settled);
-        self.until("settled", settled).await;
-    }
-
-    async fn running(&self) -> Vec<(i64, String)> {
-        let seen = self.engine.observe().await.unwrap();
-        seen.into_iter().map(|c| (c.key.revision, c.id)).collect()
-    }
-}
-
-#[expect(clippy::too_many_arguments, reason = "the parts of a platform")]
-fn start(
-    store: &Store,
-    vault: &Vault,
-    clock: &Clock,
-    random: &Random,
-    engine: &FakeEngine,
-    operations: &Operations,
-    tables: &Tables,
-    dir: &std::path::Path,
-) -> Scheduler {
-    let parts = SchedulerParts {
-        store: store.clone(),
-        vault: vault.clone(),
-        clock: clock.clone(),
-        random: random.clone(),
-        engine: Arc::new(engine.clone()),
-        operations: operations.clone(),
-        ingress: ingress::Client::new(dir.join("nobody.sock")),
-        portal: Route { id: "portal".to_owned(), hosts: vec!["wharf.localhost".to_owned()], ..Route::default() },
-        apps_env: BTreeMap::new(),
-    };
-    let policy = Policy { backoff_first_ms: 50, misplaced_ms: 300, ..Policy::default() };
-    Scheduler::with(parts, policy, Box::new(AskEngine(engine.clone())), Box::new(tables.clone()))
-}
-
-async fn populate(store: &Store, vault: &Vault, tenant: &Tenant, owner: &Owner, now: Timestamp, random: &Random) {
-    let mut tx = store.write().await.unwrap();
-    let (slug, key) = ("acme".parse().unwrap(), vault.new_tenant_key(&owner.tenant));
-    let new = members::NewTenant { id: &owner.tenant, slug: &slug, name: "Acme", is_primary: true, sealed_key: &key };
-    members::create_tenant(&mut tx, new, now).await.unwrap();
-    projects::create_project(&mut tx, tenant, &owner.project, &"shop".parse().unwrap(), now).await.unwrap();
-    let production = "production".parse().unwrap();
-    projects::create_environment(&mut tx, tenant, &owner.project, &owner.environment, &production, now).await.unwrap();
-    let domain = Domain {
-        id: DomainId::new(now, random),
-        environment_id: owner.environment.clone(),
-        host: "shop.localhost".parse().unwrap(),
-        service: "web".parse().unwrap(),
-        is_default: true,
-    };
-    domains::add(&mut tx, tenant, &domain, now).await.unwrap();
-    tx.commit().await.unwrap();
-}
+use crate::stack::{HealthCheck, Service, ServiceKind};
+use crate::tenancy::store::projects;
 
 #[tokio::test]
 async fn a_deploy_takes_over_as_a_whole_and_the_old_release_goes() {
@@ -368,21 +145,9 @@ async fn an_engine_that_fails_and_then_lies_changes_nothing() {
 #[tokio::test]
 async fn stopping_empties_the_routes_with_a_reason_and_destroying_leaves_nothing() {
     let p = Platform::new().await;
-    let attempt = p
-        .deploy(&stack_of([
-            ("web", p.web(1)),
-            ("worker", {
-                let mut w = p.web(1);
-                w.kind = ServiceKind::Worker;
-                w.port = None;
-                w.health = crate::stack::HealthCheck {
-                    settle_ms: 50,
-                    ..crate::stack::HealthCheck::default_for(ServiceKind::Worker)
-                };
-                w
-            }),
-        ]))
-        .await;
+    let health = HealthCheck { settle_ms: 50, ..HealthCheck::default_for(ServiceKind::Worker) };
+    let worker = Service { kind: ServiceKind::Worker, port: None, health, ..p.web(1) };
+    let attempt = p.deploy(&stack_of([("web", p.web(1)), ("worker", worker)])).await;
     p.live(attempt).await;
     let environment = p.owner.environment.clone();
     let mut tx = p.store.write().await.unwrap();

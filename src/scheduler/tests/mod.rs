@@ -3,6 +3,7 @@
 mod edits;
 mod fixtures;
 mod live;
+mod platform;
 mod properties;
 mod rules;
 mod sim;
