@@ -105,7 +105,7 @@ test("a push is watched until it is live", { skip }, async () => {
   await page.goto(`${portal}/t/acme/${app}/production`);
   const pushed = push("first harbour");
   // The overview follows by itself; from the banner one gets to the live log, if it is not over already.
-  await page.getByRole("link", { name: /Watch the log|^Deploy/ }).first().click({ timeout: patience });
+  await page.locator('a[href*="/deploys/op_"]').first().click({ timeout: patience });
   await page.getByRole("log").getByText(/./).first().waitFor();
   await page.locator(".op-title").getByText("Succeeded").waitFor({ timeout: patience });
   await pushed;
