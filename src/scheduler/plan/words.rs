@@ -103,7 +103,6 @@ pub(super) fn start_failed(key: &InstanceKey, trouble: &Trouble) -> String {
     format!("{} {}", name(key), trouble.reason)
 }
 
-#[expect(clippy::too_many_arguments, reason = "each is one fact of the sentence")]
 pub(super) fn ended_for_good(
     scene: &Scene<'_>,
     container: &Observed,
