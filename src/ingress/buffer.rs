@@ -46,6 +46,11 @@ impl Buffer {
         }
     }
 
+    /// Makes room for so many more bytes, so that one read can bring them all.
+    pub(crate) fn expect(&mut self, more: usize) {
+        self.bytes.reserve(more);
+    }
+
     /// Reads once; 0 is the end of the stream. Grows when the data at hand fills the space.
     pub(crate) async fn fill(&mut self, source: &mut (impl AsyncRead + Unpin)) -> io::Result<usize> {
         if self.at > 0 && self.bytes.capacity() - self.bytes.len() < SMALL / 2 {

@@ -34,6 +34,7 @@ mod phases;
 mod pool;
 mod problem;
 mod process;
+mod rate;
 mod relay;
 mod shared;
 pub mod snapshot;

@@ -105,6 +105,15 @@ impl Problem {
         Self::new(400, "The request is not valid", "The chunked framing of the request body is broken.")
     }
 
+    pub(crate) fn too_many_requests(wait_secs: u32) -> Self {
+        Self::new(
+            429,
+            "Too many requests",
+            "This app limits how many requests it takes in a time. Please wait a little.",
+        )
+        .retry_after(wait_secs)
+    }
+
     pub(crate) fn head_timeout() -> Self {
         Self::new(408, "The request took too long to arrive", "The request head was not complete in time.")
     }

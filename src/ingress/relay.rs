@@ -84,6 +84,14 @@ impl Body {
         Self { source, output, limit, content: 0, done }
     }
 
+    /// What is left of a body of known length.
+    pub(crate) fn remaining(&self) -> Option<u64> {
+        match self.source {
+            Source::Length(left) => Some(left),
+            Source::Chunked(_) | Source::UntilClose => None,
+        }
+    }
+
     /// All of it was moved.
     pub(crate) fn is_done(&self) -> bool {
         self.done

@@ -194,6 +194,8 @@ pub struct Policy {
     pub tunnel_idle_timeout_ms: u64,
     /// Further attempts when an upstream fails before it answered and repeating is safe.
     pub retries: u32,
+    /// Most requests in a time; `null` = no limit. Refused ones get 429.
+    pub rate_limit: Option<RateLimit>,
     /// Plain HTTP requests are redirected to HTTPS.
     pub https_redirect: bool,
     /// `Strict-Transport-Security` with this age is added to answers over TLS; 0 = not.
@@ -211,11 +213,39 @@ impl Default for Policy {
             idle_timeout_ms: 300_000,
             tunnel_idle_timeout_ms: 3_600_000,
             retries: 2,
+            rate_limit: None,
             https_redirect: false,
             hsts_secs: 0,
             connect_retry_ms: None,
         }
     }
+}
+
+/// A rate limit: `requests` per `window_ms`, evenly spaced, with up to `burst` at once.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct RateLimit {
+    pub requests: u32,
+    pub window_ms: u64,
+    pub burst: u32,
+    pub key: RateKey,
+}
+
+impl Default for RateLimit {
+    fn default() -> Self {
+        Self { requests: 600, window_ms: 60_000, burst: 100, key: RateKey::Address }
+    }
+}
+
+/// Who shares a rate limit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RateKey {
+    /// Each client address has its own.
+    #[default]
+    Address,
+    /// All clients of the route together.
+    Route,
 }
 
 impl Policy {

@@ -8,7 +8,8 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock, Weak};
 
 use super::histogram::Histogram;
-use super::snapshot::{Upstream, UpstreamAddress};
+use super::rate::Limiter;
+use super::snapshot::{RateLimit, Upstream, UpstreamAddress};
 
 /// First back-off of an upstream that refuses connections; doubles up to [`MAX_BACK_OFF_MS`].
 const BACK_OFF_MS: u64 = 1_000;
@@ -174,11 +175,12 @@ pub(crate) struct Registry {
     next_serial: u64,
     routes: HashMap<String, Weak<RouteStats>>,
     upstreams: HashMap<(String, String, UpstreamAddress), Weak<UpstreamState>>,
+    limiters: HashMap<String, Weak<Limiter>>,
 }
 
 impl Registry {
     pub(crate) fn new(workers: usize) -> Self {
-        Self { workers, next_serial: 1, routes: HashMap::new(), upstreams: HashMap::new() }
+        Self { workers, next_serial: 1, routes: HashMap::new(), upstreams: HashMap::new(), limiters: HashMap::new() }
     }
 
     pub(crate) fn route(&mut self, id: &str) -> Arc<RouteStats> {
@@ -188,6 +190,16 @@ impl Registry {
         let stats = Arc::new(RouteStats::new(self.workers));
         self.routes.insert(id.to_owned(), Arc::downgrade(&stats));
         stats
+    }
+
+    /// The route's limiter; a changed limit starts anew.
+    pub(crate) fn limiter(&mut self, route: &str, limit: &RateLimit) -> Arc<Limiter> {
+        if let Some(limiter) = self.limiters.get(route).and_then(Weak::upgrade).filter(|known| known.limit == *limit) {
+            return limiter;
+        }
+        let limiter = Arc::new(Limiter::new(limit.clone()));
+        self.limiters.insert(route.to_owned(), Arc::downgrade(&limiter));
+        limiter
     }
 
     pub(crate) fn upstream(&mut self, route: &str, upstream: &Upstream) -> Arc<UpstreamState> {
@@ -212,6 +224,7 @@ impl Registry {
     /// All upstreams still used by a table or by a request; forgets the others.
     pub(crate) fn live_upstreams(&mut self) -> Vec<Arc<UpstreamState>> {
         self.routes.retain(|_, stats| stats.strong_count() > 0);
+        self.limiters.retain(|_, limiter| limiter.strong_count() > 0);
         self.upstreams.retain(|_, state| state.strong_count() > 0);
         let mut live: Vec<_> = self.upstreams.values().filter_map(Weak::upgrade).collect();
         live.sort_by_key(|state| state.serial);

@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::rate::Limiter;
 use super::snapshot::{Route, Snapshot};
 use super::stats::{Registry, RouteStats, UpstreamState};
 use super::validate::Network;
@@ -35,6 +36,7 @@ pub(crate) struct RouteEntry {
     pub route: Route,
     pub stats: Arc<RouteStats>,
     pub upstreams: Vec<Arc<UpstreamState>>,
+    pub limiter: Option<Arc<Limiter>>,
     /// The route's part of an access-log line, rendered once.
     pub log_fields: String,
 }
@@ -63,6 +65,7 @@ impl Table {
             table.routes.push(RouteEntry {
                 stats: registry.route(&route.id),
                 upstreams: route.upstreams.iter().map(|upstream| registry.upstream(&route.id, upstream)).collect(),
+                limiter: route.policy.rate_limit.as_ref().map(|limit| registry.limiter(&route.id, limit)),
                 log_fields: super::phases::log::route_fields(route),
                 route: route.clone(),
             });

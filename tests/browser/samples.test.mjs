@@ -31,6 +31,8 @@ const none = () => { const all = found.splice(0); assert.deepEqual(all, []); };
 function overflow() {
   const width = document.documentElement.clientWidth;
   const scrolls = (e) => e && (["auto", "scroll", "hidden"].includes(getComputedStyle(e).overflowX) && e !== document.documentElement && e !== document.body || scrolls(e.parentElement));
+  const wide = document.documentElement.scrollWidth;
+  if (wide > width) return [`the page is ${wide} px wide in a window of ${width}`];
   return [...document.querySelectorAll("main *, header *, footer *")]
     .filter((e) => e.getBoundingClientRect().right > width + 1 && !e.closest(".sr, .skip") && !scrolls(e.parentElement))
     .slice(0, 3)

@@ -31,7 +31,7 @@ use crate::tenancy::vault::Vault;
 pub(crate) const TENANT: &str = "acme";
 const FOREIGN: &str = "rival";
 /// As long as `TENANT`, so that even the length of the answer must be the same.
-const MISSING: &str = "none";
+const MISSING: &str = "zzzz";
 
 /// Kinds of callers. Unless it says otherwise they show a token of full scope, or a session with its CSRF token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -3,22 +3,22 @@
 use crate::ingress::h1::header::Kind;
 use crate::ingress::h1::request::Framing;
 use crate::ingress::problem::Problem;
-use crate::ingress::snapshot::Route;
+use crate::ingress::table::RouteEntry;
 use crate::ingress::transaction::{Peer, Transaction};
 
-type Check = fn(&Route, &Transaction, &Peer) -> Result<(), Problem>;
+type Check = fn(&RouteEntry, &Transaction, &Peer) -> Result<(), Problem>;
 
 /// All checks, first to last.
-const CHECKS: [Check; 4] = [https_only, maintenance, has_upstream, body_size];
+const CHECKS: [Check; 5] = [https_only, rate, maintenance, has_upstream, body_size];
 
 /// Runs the checks; the first refusal is the answer.
 pub(crate) fn check(tx: &Transaction, peer: &Peer) -> Result<(), Problem> {
     let Some(entry) = tx.entry() else { return Err(Problem::unknown_host()) };
-    CHECKS.iter().try_for_each(|check| check(&entry.route, tx, peer))
+    CHECKS.iter().try_for_each(|check| check(entry, tx, peer))
 }
 
-fn https_only(route: &Route, tx: &Transaction, peer: &Peer) -> Result<(), Problem> {
-    if !route.policy.https_redirect || peer.is_tls {
+fn https_only(entry: &RouteEntry, tx: &Transaction, peer: &Peer) -> Result<(), Problem> {
+    if !entry.route.policy.https_redirect || peer.is_tls {
         return Ok(());
     }
     // Behind a trusted proxy that ended TLS the request is secure already.
@@ -40,23 +40,31 @@ fn https_only(route: &Route, tx: &Transaction, peer: &Peer) -> Result<(), Proble
     Err(Problem::moved_to(format!("https://{name}{port}{target}")))
 }
 
-fn maintenance(route: &Route, _: &Transaction, _: &Peer) -> Result<(), Problem> {
-    match &route.maintenance {
+fn rate(entry: &RouteEntry, tx: &Transaction, peer: &Peer) -> Result<(), Problem> {
+    let Some(limiter) = &entry.limiter else { return Ok(()) };
+    limiter.take(peer.address.ip(), tx.started).map_err(|wait_us| {
+        let seconds = u32::try_from(wait_us.div_ceil(1_000_000)).unwrap_or(u32::MAX);
+        Problem::too_many_requests(seconds)
+    })
+}
+
+fn maintenance(entry: &RouteEntry, _: &Transaction, _: &Peer) -> Result<(), Problem> {
+    match &entry.route.maintenance {
         Some(mode) => Err(Problem::maintenance(&mode.message, mode.retry_after_secs)),
         None => Ok(()),
     }
 }
 
-fn has_upstream(route: &Route, _: &Transaction, _: &Peer) -> Result<(), Problem> {
-    if route.upstreams.iter().any(|upstream| !upstream.draining && upstream.weight > 0) {
+fn has_upstream(entry: &RouteEntry, _: &Transaction, _: &Peer) -> Result<(), Problem> {
+    if entry.route.upstreams.iter().any(|upstream| !upstream.draining && upstream.weight > 0) {
         Ok(())
     } else {
-        Err(Problem::no_instance(route.empty_reason.as_deref()))
+        Err(Problem::no_instance(entry.route.empty_reason.as_deref()))
     }
 }
 
-fn body_size(route: &Route, tx: &Transaction, _: &Peer) -> Result<(), Problem> {
-    match (tx.head.framing, route.policy.max_body) {
+fn body_size(entry: &RouteEntry, tx: &Transaction, _: &Peer) -> Result<(), Problem> {
+    match (tx.head.framing, entry.route.policy.max_body) {
         (Framing::Length(n), Some(limit)) if n > limit => Err(Problem::too_large(limit)),
         _ => Ok(()),
     }

@@ -22,6 +22,8 @@ use crate::ingress::socket::Socket;
 use crate::ingress::stats::UpstreamState;
 use crate::ingress::transaction::Transaction;
 
+/// Bodies up to this size are read whole before they are sent on.
+const GATHER_MAX: u64 = 64 * 1024;
 /// Pause between attempts while nothing listens.
 const RETRY_PAUSE: Duration = Duration::from_millis(100);
 /// How long a Unix upstream (the control plane) may be away before its requests fail.
@@ -62,13 +64,40 @@ pub(crate) async fn exchange(conn: &mut Connection, tx: &mut Transaction) -> Res
     let mut out = conn.core.spares.output();
     request::write_head(tx, &conn.peer, &mut out);
     let mut body = Body::of_request(tx.head.framing, policy.max_body);
-    let used = body.transform(conn.input.unread(), &mut out).map_err(|error| upload_failure(error, policy))?;
-    conn.input.consume(used);
+    take_buffered(conn, &mut body, &mut out, policy)?;
+    gather(conn, tx, &mut body, &mut out, policy).await?;
     tx.body_read = body.is_done();
     let result = attempts(conn, tx, route, &mut out, &mut body).await;
     tx.bytes_in = body.content;
     conn.core.spares.give_output(out);
     result
+}
+
+/// Moves what was read of the body behind the head.
+fn take_buffered(conn: &mut Connection, body: &mut Body, out: &mut Vec<u8>, policy: &Policy) -> Result<(), Failure> {
+    let used = body.transform(conn.input.unread(), out).map_err(|error| upload_failure(error, policy))?;
+    conn.input.consume(used);
+    Ok(())
+}
+
+/// Waits for the rest of a small body, so that it leaves with the head in one piece, can be sent again, and a slow
+/// client holds no upstream connection. A client that waits for `100 Continue` must not be waited for.
+async fn gather(
+    conn: &mut Connection,
+    tx: &Transaction,
+    body: &mut Body,
+    out: &mut Vec<u8>,
+    policy: &Policy,
+) -> Result<(), Failure> {
+    while let Some(left) = body.remaining().filter(|left| (1..=GATHER_MAX).contains(left) && !tx.head.expect_continue) {
+        conn.input.expect(left as usize);
+        match conn.slot.within(policy.idle_timeout(), conn.input.fill(&mut conn.socket)).await {
+            Ok(Ok(1..)) => take_buffered(conn, body, out, policy)?,
+            Ok(Ok(0) | Err(_)) => return Err(Failure::Abort("client_gone")),
+            Err(_) => return Err(Problem::head_timeout().into()),
+        }
+    }
+    Ok(())
 }
 
 async fn attempts(

@@ -9,7 +9,8 @@ use crate::ingress::error::SnapshotError;
 use crate::ingress::h1::chunked::{Chunks, Step};
 use crate::ingress::h1::{request, response};
 use crate::ingress::histogram::bucket;
-use crate::ingress::snapshot::{Route, Snapshot};
+use crate::ingress::rate::gcra;
+use crate::ingress::snapshot::{RateKey, RateLimit, Route, Snapshot};
 use crate::ingress::stats::Registry;
 use crate::ingress::table::{Match, Table};
 use crate::ingress::validate::{Network, validate};
@@ -100,6 +101,22 @@ fn networks_contain_their_addresses() {
     assert!(inside("0.0.0.0/0", "1.2.3.4") && !inside("0.0.0.0/0", "::1"));
     assert!(inside("192.0.2.1", "::ffff:192.0.2.1"));
     assert!(inside("2001:db8::/32", "2001:db8:1::1") && !inside("2001:db8::/32", "2001:db9::1"));
+}
+
+#[test]
+fn gcra_lets_a_burst_through_and_then_one_per_interval() {
+    let limit = RateLimit { requests: 10, window_ms: 1_000, burst: 3, key: RateKey::Route };
+    let mut due = 0;
+    let mut at = |now: u64| {
+        let (next, answer) = gcra(due, now, &limit);
+        due = next;
+        answer
+    };
+    assert_eq!([at(0), at(0), at(0)], [Ok(()); 3]);
+    assert_eq!(at(0), Err(100_000));
+    assert_eq!(at(60_000), Err(40_000));
+    assert_eq!([at(100_000), at(100_000)], [Ok(()), Err(100_000)]);
+    assert_eq!([at(9_000_000), at(9_000_000), at(9_000_000), at(9_000_000)], [Ok(()), Ok(()), Ok(()), Err(100_000)]);
 }
 
 #[test]

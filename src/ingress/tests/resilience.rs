@@ -7,7 +7,7 @@ use tokio::net::TcpListener;
 
 use super::harness::*;
 use crate::ingress::ClientError;
-use crate::ingress::snapshot::{Route, Snapshot};
+use crate::ingress::snapshot::{RateKey, RateLimit, Route, Snapshot};
 
 fn get(host: &str) -> String {
     format!("GET / HTTP/1.1\r\nHost: {host}.test\r\nConnection: close\r\n\r\n")
@@ -125,6 +125,23 @@ async fn load_is_spread_by_weight() {
     }
     let light = light.seen().len();
     assert!((15..=80).contains(&light), "{light} of 400 went to a tenth of the weight");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_over_the_rate_limit_get_429_and_the_limit_outlives_a_table_swap() {
+    let server = Server::answering(OK).await;
+    let limit = RateLimit { requests: 1, window_ms: 3_600_000, burst: 3, key: RateKey::Address };
+    let limited = with_policy(route("a", &[server.address]), |policy| policy.rate_limit = Some(limit));
+    let ingress = Ingress::start(vec![limited.clone()]).await;
+    for _ in 0..2 {
+        assert!(ingress.raw(get("a")).await.starts_with("HTTP/1.1 200 "));
+    }
+    ingress.routes(2, vec![limited]).await;
+    assert!(ingress.raw(get("a")).await.starts_with("HTTP/1.1 200 "));
+    let refused = ingress.raw(get("a")).await;
+    assert!(refused.starts_with("HTTP/1.1 429 "), "{refused}");
+    let wait: u32 = header(&refused, "retry-after").unwrap().parse().unwrap();
+    assert!((3_000..=3_600).contains(&wait), "{wait}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

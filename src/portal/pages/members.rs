@@ -142,7 +142,7 @@ pub(crate) fn samples(language: Language) -> Vec<crate::portal::samples::Sample>
     let page =
         |shell, form, errors| MembersPage { shell, base: "/t/acme".into(), members: members.clone(), form, errors };
     let path = "/t/acme/members";
-    let form = MemberForm { email: "lin@acme.example".into(), role: "developer".into(), ..MemberForm::default() };
+    let form = MemberForm { email: "lin@acme.example".into(), role: "developer".into() };
     let wrong = Errors::field(
         "email",
         "nobody here has the address `lin@acme.example`; a platform operator can make the account first",

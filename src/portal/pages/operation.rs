@@ -132,7 +132,7 @@ pub(crate) async fn events(
 ) -> Result<Response, Failure> {
     let watch = Watch { portal, visit, who, caller, app, id: params.get("operation")? };
     let updates = watch.updates(asked.last(&headers).parse().unwrap_or(0)).await?;
-    Ok(if asked.poll.is_empty() { live::events(updates) } else { live::polled(updates).await })
+    Ok(if asked.poll.is_empty() { live::events(updates) } else { Box::pin(live::polled(updates)).await })
 }
 
 pub(crate) async fn cancel(

@@ -1,15 +1,16 @@
 //! The portal as a browser meets it: who gets in, what is refused and how, and the way from set-up to a new app.
 
-use http::StatusCode;
 use http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, ETAG};
+use http::{Method, StatusCode};
 
-use super::html::page_problems;
+use super::html::{Document, page_problems};
 use super::world::{Browser, portal};
-use crate::api::access::Schemes;
 use crate::api::access::matrix::{Who, World, check};
+use crate::api::access::{Entry, Schemes};
 use crate::apps::accounts::SETUP_TOKEN;
 use crate::kernel::clock::{Clock, Timestamp};
 use crate::portal::assets;
+use crate::portal::i18n::Language;
 use crate::store::{Store, settings};
 use crate::tenancy::credentials::hash_token;
 
@@ -219,4 +220,37 @@ async fn pages_carry_the_policy_and_files_are_kept_for_ever() {
     let old = browser.get("/static/0123456789abcdef/wharf.css").await;
     assert_eq!(old.headers[CACHE_CONTROL], "no-cache");
     assert_eq!(browser.get("/static/0123456789abcdef/nothing.css").await.status, StatusCode::NOT_FOUND);
+}
+
+/// Whether a path is one of a route's, parameter by parameter; what other rooms answer is theirs to test.
+fn leads_to(path: &str, method: &Method, entries: &[Entry]) -> bool {
+    let fits = |pattern: &str| {
+        let (wanted, given): (Vec<_>, Vec<_>) = (pattern.split('/').collect(), path.split('/').collect());
+        wanted.len() == given.len() && wanted.iter().zip(given).all(|(w, g)| w.starts_with('{') || *w == g)
+    };
+    path.starts_with("/api/") || entries.iter().any(|e| e.method.as_ref() == Some(method) && fits(&e.path))
+}
+
+#[tokio::test]
+async fn every_link_and_form_of_every_page_leads_to_a_route() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let world = World::new(dir.path()).await;
+    let mounted = portal(dir.path(), world.store.clone(), world.clock.clone(), world.guard());
+    let mut tried = 0;
+    for sample in super::all(Language::English) {
+        let document = Document::parse(&sample.html).expect("it is well-formed");
+        for tag in &document.tags {
+            let form = tag.get("action").map(|path| (path, Method::POST));
+            let links = ["href", "src", "hx-get", "data-log"].into_iter().filter_map(|name| tag.get(name));
+            for (link, method) in links.map(|path| (path, Method::GET)).chain(form) {
+                let path = link.split(['?', '#']).next().unwrap_or_default();
+                if !path.starts_with('/') {
+                    continue;
+                }
+                tried += 1;
+                assert!(leads_to(path, &method, mounted.entries()), "{}: {method} {link} leads nowhere", sample.name);
+            }
+        }
+    }
+    assert!(tried > 500, "{tried} links");
 }
