@@ -154,6 +154,7 @@ impl Look<'_> {
                     && c.key.service == *name
                     && (c.key.revision, c.key.generation) == (version.revision, version.generation)
                     && matches!(self.world.verdict(c, service, self.now), Some(Verdict::Healthy { .. }))
+                    && self.world.facts.get(&c.id).is_some_and(|f| !f.doubted)
             });
             healthy.map(|c| c.key.slot).collect::<BTreeSet<_>>().len() < desired.replicas(name, service) as usize
         });

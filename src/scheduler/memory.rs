@@ -97,21 +97,24 @@ impl Memory {
         now: Timestamp,
     ) {
         containers.sort_by(|a, b| a.id.cmp(&b.id));
-        self.carry_over_doubted(&mut containers, now);
+        let doubted = self.carry_over_doubted(&mut containers, now);
         self.lost = None;
         let present: BTreeSet<&String> = containers.iter().map(|c| &c.id).collect();
         self.facts.retain(|id, _| present.contains(id));
         for container in containers.iter().filter(|c| c.role == Role::Instance) {
             self.fold(desired, policy, container, now);
         }
+        for (id, facts) in &mut self.facts {
+            facts.doubted = doubted.contains(id);
+        }
         self.trouble
             .retain(|key, _| desired.environments.get(&key.environment).is_some_and(|e| e.service_of(key).is_some()));
         self.seen = Some((containers, networks));
     }
 
-    /// Adds containers of the last list that are missing from this one, as long as their absence is doubted.
-    fn carry_over_doubted(&self, containers: &mut Vec<Observed>, now: Timestamp) {
-        let Some((before, _)) = &self.seen else { return };
+    /// Adds containers of the last list that are missing from this one, as long as their absence is doubted; says which.
+    fn carry_over_doubted(&self, containers: &mut Vec<Observed>, now: Timestamp) -> BTreeSet<String> {
+        let Some((before, _)) = &self.seen else { return BTreeSet::new() };
         let doubt = now.since_ms(self.doubt_since) < DOUBT_MS;
         let missing: Vec<Observed> = before
             .iter()
@@ -126,10 +129,12 @@ impl Memory {
             })
             .cloned()
             .collect();
+        let ids = missing.iter().map(|c| c.id.clone()).collect();
         if !missing.is_empty() {
             containers.extend(missing);
             containers.sort_by(|a, b| a.id.cmp(&b.id));
         }
+        ids
     }
 
     fn fold(&mut self, desired: &Desired, policy: &Policy, container: &Observed, now: Timestamp) {
@@ -141,6 +146,7 @@ impl Memory {
             counted_end: None,
             stop_asked: false,
             left_routes_at: None,
+            doubted: false,
             last_words: None,
         });
         match container.state {

@@ -137,6 +137,8 @@ pub struct Facts {
     pub stop_asked: bool,
     /// Since when the ingress has applied a table without it.
     pub left_routes_at: Option<Timestamp>,
+    /// The engine's newest list lacks it, and that is not believed yet. It keeps its routes, and proves nothing.
+    pub doubted: bool,
     /// The last line it printed before it ended.
     pub last_words: Option<String>,
 }

@@ -50,6 +50,9 @@ fn judge(scene: &Scene<'_>, target: &Target) -> Judgement {
                 return Judgement::Failed(reason);
             }
             match condition {
+                Condition::Healthy { container } if scene.facts(container).is_some_and(|f| f.doubted) => {
+                    waiting.push(format!("{} is missing from the engine's list", words::name(&key)));
+                }
                 Condition::Healthy { .. } => passed += 1,
                 Condition::Starting { container } => waiting.push(words::starting(scene, container, service)),
                 _ => waiting.push(format!("{} is not up", words::name(&key))),

@@ -178,7 +178,7 @@ impl SimWorld {
         let mut list: Vec<Observed> = self
             .containers
             .iter()
-            .filter(|_| !(empty || lies && rng.clone().per_mille(300)))
+            .filter(|_| !(empty || lies && rng.per_mille(300)))
             .map(|(id, c)| observed(id, c))
             .collect();
         // Engines promise no order.
