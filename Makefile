@@ -21,7 +21,8 @@ test: prepare ## every test, with a real Docker and a real browser
 	tests/browser.sh "$${CARGO_TARGET_DIR:-target}/x86_64-unknown-linux-gnu/debug/wharf"
 
 bench: prepare ## measure what docs/BENCHMARKS.md promises
-	$(CARGO) bench --locked
+	$(CARGO) build --release --locked
+	benches/promises.py "$${CARGO_TARGET_DIR:-target}/x86_64-unknown-linux-gnu/release/wharf"
 
 lint: ## formatting and warnings
 	$(CARGO) fmt --check
