@@ -1,5 +1,6 @@
 //! The control plane and the ingress may die at any moment.
 
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use crate::apps;
@@ -119,4 +120,43 @@ fn apps_answer_while_the_control_plane_is_away() {
     world.start_serve();
     assert!(world.get("alone", "/").body.contains("alone"));
     assert_eq!(world.ingress_pids(), ingress, "the running ingress was adopted");
+}
+
+/// Moments after the begin of a deploy at which the control plane is killed, in milliseconds.
+const MOMENTS: [u64; 5] = [60, 250, 600, 1_100, 1_700];
+
+#[test]
+fn a_deploy_that_was_cut_off_at_any_moment_ends_and_leaves_nothing_behind() {
+    let world = World::start();
+    let repo = world.app("cut-off", &apps::page("version 0"));
+    repo.push().ok();
+    let load = world.load("cut-off", 60);
+    for (n, moment) in MOMENTS.into_iter().enumerate() {
+        let version = world.directory("version");
+        std::fs::write(version.join("index.html"), format!("version {}", n + 1)).unwrap();
+        let mut up = world.cli_command(&["up", version.to_str().unwrap(), "--app", "cut-off"], &[]);
+        let mut up = up.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        // Not a wait for something: the moment itself is what is tried.
+        std::thread::sleep(Duration::from_millis(moment));
+        world.kill_serve();
+        world.start_serve();
+        let code = up.wait().unwrap().code();
+        until("no operation is under way", || {
+            let all = world.cli(&["ops", "list", "--app", "cut-off", "--json"]).ok().json();
+            all.as_array().unwrap().iter().all(|o| o["finished_at"].is_string()).then_some(())
+        });
+        let newest = world.newest_operation("cut-off");
+        eprintln!("killed after {moment} ms: `wharf up` ends with {code:?}; {} {}", newest["state"], newest["summary"]);
+        // What was received whole is carried on; what was not is told so.
+        let summary = newest["summary"].as_str().unwrap();
+        assert!(newest["state"] == "succeeded" || summary.contains("the control plane was restarted"), "{newest}");
+        until("the app is known to run", || {
+            (world.cli(&["status", "--app", "cut-off", "--json"]).ok().json()["state"] == "running").then_some(())
+        });
+    }
+    until_tidy(&world);
+    repo.push_files(&apps::page("at last")).ok();
+    assert!(world.get("cut-off", "/").body.contains("at last"));
+    until_tidy(&world);
+    eprintln!("control plane killed {} times: 0 of {} requests failed", MOMENTS.len(), load.none_failed());
 }

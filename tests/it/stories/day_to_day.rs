@@ -45,7 +45,7 @@ fn processes_scale_stop_and_start() {
     let running = |service: &str| {
         let all = cli(&["ps", "list", "--json"]).ok().json();
         let found = all.as_array().unwrap().iter().find(|s| s["name"] == service).cloned().unwrap_or_default();
-        found["instances"].as_array().map_or(0, |i| i.iter().filter(|i| i["state"] == "healthy").count())
+        found["instances"].as_array().map_or(0, |i| i.iter().filter(|i| i["state"] == "run").count())
     };
     assert_eq!((running("web"), running("worker")), (1, 1));
     cli(&["ps", "scale", "web=2", "worker=0"]).ok();
