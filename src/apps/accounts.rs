@@ -1,4 +1,4 @@
-//! Set-up, log-in, people, tenants, tokens and keys.
+//! Set-up, log-in, people and tenants.
 
 use std::sync::PoisonError;
 
@@ -6,15 +6,14 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::{AppError, Apps};
-use crate::kernel::id::{SshKeyId, TenantId, TokenId, UserId};
+use crate::kernel::id::{TenantId, UserId};
 use crate::kernel::name::TenantSlug;
 use crate::kernel::secret::Secret;
 use crate::store::{StoreError, Write, settings};
-use crate::tenancy::access::{Credential, Entered, Principal, Tenant};
-use crate::tenancy::credentials::{check_password, hash_password, hash_token, new_api_token, verify_password};
-use crate::tenancy::model::{ApiToken, Member, Membership, SshKey, User};
+use crate::tenancy::access::{Credential, Principal, Tenant};
+use crate::tenancy::credentials::{check_password, hash_password, hash_token, verify_password};
+use crate::tenancy::model::{Membership, User};
 use crate::tenancy::roles::{Role, Scope};
-use crate::tenancy::ssh_keys::parse_public_key;
 use crate::tenancy::store::{members, people};
 
 /// The setting that holds the hash of the one-time set-up token.
@@ -23,9 +22,6 @@ pub const SETUP_TOKEN: &str = "setup_token_hash";
 /// A hash nobody has the password of: checked when an account does not exist, so that both cases take equally long.
 const NOBODY: &str =
     "$argon2id$v=19$m=19456,t=2,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
-
-/// Tokens and keys one person may have.
-const MOST_CREDENTIALS: usize = 100;
 
 /// The first person, or one more.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -280,181 +276,6 @@ impl Apps {
         };
         let mut tx = self.store().write().await?;
         people::set_password(&mut tx, &who.user, &hash, keep).await?;
-        tx.commit().await.map_err(StoreError::from)?;
-        Ok(())
-    }
-
-    /// One's own API tokens.
-    ///
-    /// # Errors
-    /// When the database cannot be read.
-    pub async fn tokens(&self, who: &Principal) -> Result<Vec<ApiToken>, AppError> {
-        Ok(people::tokens(self.store(), &who.user).await?)
-    }
-
-    /// A new API token: its secret is shown this once.
-    ///
-    /// # Errors
-    /// When an input is not valid, or the tenant is none of one's own.
-    pub async fn create_token(
-        &self,
-        who: &Principal,
-        name: &str,
-        scope: Scope,
-        tenant: Option<&TenantSlug>,
-        expires_in_days: Option<u32>,
-    ) -> Result<(ApiToken, Secret<String>), AppError> {
-        let tenant = match tenant {
-            None => None,
-            Some(slug) => {
-                let all = self.tenants_of(who).await?;
-                let found = all.into_iter().find(|m| m.slug == *slug).map(|m| m.tenant_id);
-                Some(found.ok_or_else(|| {
-                    AppError::NotFound(format!("there is no organisation `{slug}`, or you are not a member of it"))
-                })?)
-            }
-        };
-        if people::tokens(self.store(), &who.user).await?.len() >= MOST_CREDENTIALS {
-            return Err(AppError::Conflict(format!("you have {MOST_CREDENTIALS} tokens; revoke some first")));
-        }
-        let mut tx = self.store().write().await?;
-        let made = self.insert_token(&mut tx, &who.user, name, scope, tenant.as_ref(), expires_in_days).await?;
-        tx.commit().await.map_err(StoreError::from)?;
-        Ok(made)
-    }
-
-    async fn insert_token(
-        &self,
-        tx: &mut Write,
-        user: &UserId,
-        name: &str,
-        scope: Scope,
-        tenant: Option<&TenantId>,
-        expires_in_days: Option<u32>,
-    ) -> Result<(ApiToken, Secret<String>), AppError> {
-        let name = name.trim();
-        if name.is_empty() || name.chars().count() > 80 || name.chars().any(char::is_control) {
-            return Err(AppError::invalid(
-                "name",
-                "give the token a name of 1 to 80 characters, such as where it is used",
-            ));
-        }
-        if expires_in_days.is_some_and(|d| d == 0 || d > 3650) {
-            return Err(AppError::invalid("expires_in_days", "a token may live 1 to 3650 days"));
-        }
-        let (now, secret) = (self.now(), new_api_token(self.random()));
-        let id = TokenId::new(now, self.random());
-        let expires_at = expires_in_days.map(|d| now.plus_secs(i64::from(d) * 86_400));
-        let secret_hash = hash_token(secret.expose());
-        let new = people::NewToken { id: &id, user, tenant, name, scope, secret_hash: &secret_hash, expires_at };
-        people::add_token(tx, new, now).await?;
-        let view = ApiToken { id, name: name.to_owned(), scope, created_at: now, last_used_at: None, expires_at };
-        Ok((view, secret))
-    }
-
-    /// Revokes one of one's own tokens.
-    ///
-    /// # Errors
-    /// When there is no such token.
-    pub async fn revoke_token(&self, who: &Principal, id: &TokenId) -> Result<(), AppError> {
-        let mut tx = self.store().write().await?;
-        let found = people::remove_token(&mut tx, &who.user, id).await?;
-        tx.commit().await.map_err(StoreError::from)?;
-        if found { Ok(()) } else { Err(AppError::NotFound("you have no such token".to_owned())) }
-    }
-
-    /// One's own SSH keys.
-    ///
-    /// # Errors
-    /// When the database cannot be read.
-    pub async fn ssh_keys(&self, who: &Principal) -> Result<Vec<SshKey>, AppError> {
-        Ok(people::ssh_keys(self.store(), &who.user).await?)
-    }
-
-    /// Adds a public key in OpenSSH format.
-    ///
-    /// # Errors
-    /// When it is no public key, too weak, or in use already.
-    pub async fn add_ssh_key(&self, who: &Principal, name: Option<&str>, public_key: &str) -> Result<SshKey, AppError> {
-        let key = parse_public_key(public_key).map_err(|e| AppError::invalid("public_key", e.to_string()))?;
-        if people::ssh_keys(self.store(), &who.user).await?.len() >= MOST_CREDENTIALS {
-            return Err(AppError::Conflict(format!("you have {MOST_CREDENTIALS} keys; remove some first")));
-        }
-        let given = name.map(str::trim).filter(|n| !n.is_empty());
-        let fallback = if key.comment.is_empty() { key.algorithm.as_str() } else { key.comment.as_str() };
-        let name: String = given.unwrap_or(fallback).chars().filter(|c| !c.is_control()).take(80).collect();
-        let (now, id) = (self.now(), SshKeyId::new(self.now(), self.random()));
-        let mut tx = self.store().write().await?;
-        people::add_ssh_key(&mut tx, &id, &who.user, &name, &key.fingerprint, &key.line, now).await.map_err(
-            |e| match e.unique_violation() {
-                Some(_) => AppError::Conflict(
-                    "this key is in use already, by you or somebody else; make another one with ssh-keygen".to_owned(),
-                ),
-                None => e.into(),
-            },
-        )?;
-        tx.commit().await.map_err(StoreError::from)?;
-        Ok(SshKey { id, name, fingerprint: key.fingerprint, created_at: now, last_used_at: None })
-    }
-
-    /// Removes one of one's own keys.
-    ///
-    /// # Errors
-    /// When there is no such key.
-    pub async fn remove_ssh_key(&self, who: &Principal, id: &SshKeyId) -> Result<(), AppError> {
-        let mut tx = self.store().write().await?;
-        let found = people::remove_ssh_key(&mut tx, &who.user, id).await?;
-        tx.commit().await.map_err(StoreError::from)?;
-        if found { Ok(()) } else { Err(AppError::NotFound("you have no such key".to_owned())) }
-    }
-
-    /// The members of a tenant.
-    ///
-    /// # Errors
-    /// When the database cannot be read.
-    pub async fn members(&self, who: &Entered) -> Result<Vec<Member>, AppError> {
-        Ok(members::list(self.store(), &who.tenant).await?)
-    }
-
-    /// Makes an existing person a member, or changes their role; the last owner stays one.
-    ///
-    /// # Errors
-    /// When nobody has that e-mail address, or the last owner would be lost.
-    pub async fn put_member(&self, who: &Entered, email: &str, role: Role) -> Result<(), AppError> {
-        let user = self.person(email).await?;
-        let mut tx = self.store().write().await?;
-        members::put(&mut tx, &who.tenant, &user.id, role, self.now()).await?;
-        self.keep_an_owner(tx, &who.tenant).await
-    }
-
-    /// Ends a membership; the last owner stays.
-    ///
-    /// # Errors
-    /// When they are no member, or the last owner.
-    pub async fn remove_member(&self, who: &Entered, email: &str) -> Result<(), AppError> {
-        let user = self.person(email).await?;
-        let mut tx = self.store().write().await?;
-        if !members::remove(&mut tx, &who.tenant, &user.id).await? {
-            return Err(AppError::NotFound(format!("{email} is not a member")));
-        }
-        self.keep_an_owner(tx, &who.tenant).await
-    }
-
-    async fn person(&self, email: &str) -> Result<User, AppError> {
-        let found = people::by_email(self.store(), email.trim()).await?;
-        let unknown = || {
-            AppError::NotFound(format!("nobody here has the e-mail address {email}; a platform operator can add them"))
-        };
-        found.map(|(user, _)| user).ok_or_else(unknown)
-    }
-
-    /// Commits, unless the tenant would be left without an owner.
-    async fn keep_an_owner(&self, mut tx: Write, tenant: &Tenant) -> Result<(), AppError> {
-        if members::count_owners(&mut tx, tenant).await? == 0 {
-            return Err(AppError::Conflict(
-                "this would leave the organisation without an owner; make somebody else an owner first".to_owned(),
-            ));
-        }
         tx.commit().await.map_err(StoreError::from)?;
         Ok(())
     }

@@ -1,12 +1,11 @@
-//! Changes that need no build: configuration, scale, restart, stop, start, rollback, cancel.
+//! Changes that need no build: scale, restart, stop, start, rollback, cancel.
 
 use std::collections::BTreeMap;
 
 use super::view;
-use super::{AppError, AppPath, Apps, Caller, ConfigChange, ConfigOutcome, ConfigView, OperationView, RevisionView};
+use super::{AppError, AppPath, Apps, Caller, OperationView, RevisionView};
 use crate::kernel::id::OperationId;
-use crate::kernel::name::{ServiceName, VariableName};
-use crate::kernel::secret::Secret;
+use crate::kernel::name::ServiceName;
 use crate::operations::{BeginError, Kind, NewOperation, Operation};
 use crate::pipelines::{Input, recovery::phase};
 use crate::releases::{NewRevision, Stored, store as releases};
@@ -18,11 +17,6 @@ use crate::tenancy::store::config;
 const CHANGE_DEADLINE_SECONDS: i64 = 600;
 /// Instances of one service at most.
 const MOST_INSTANCES: u32 = 100;
-/// Variables, and bytes of all of them together.
-const MOST_VARIABLES: usize = 500;
-const MOST_CONFIG_BYTES: usize = 256 * 1024;
-/// Names the platform sets itself.
-const RESERVED_VARIABLES: [&str; 1] = ["PORT"];
 /// Releases shown.
 const MOST_REVISIONS: u32 = 100;
 
@@ -74,80 +68,16 @@ impl Apps {
         )
     }
 
-    async fn launch(&self, tx: Write, operation: Operation) -> Result<OperationView, AppError> {
+    pub(super) async fn launch(&self, tx: Write, operation: Operation) -> Result<OperationView, AppError> {
         tx.commit().await.map_err(StoreError::from)?;
         let shown = view::operation(&operation);
         self.deployer().launch(operation);
         Ok(shown)
     }
 
-    /// The configuration with its values.
-    ///
-    /// # Errors
-    /// When there is no such app.
-    pub async fn config(&self, who: &Caller, app: &AppPath) -> Result<ConfigView, AppError> {
-        let environment = self.environment(&who.tenant, app).await?;
-        let values = self.config_values(who, &environment, environment.config_version).await?;
-        let values = values.into_iter().map(|(name, value)| (name, value.expose().clone())).collect();
-        Ok(ConfigView { version: environment.config_version, values })
-    }
-
-    /// Only the names of the configuration's variables.
-    ///
-    /// # Errors
-    /// When there is no such app.
-    pub async fn config_names(&self, who: &Caller, app: &AppPath) -> Result<Vec<String>, AppError> {
-        let environment = self.environment(&who.tenant, app).await?;
-        let versions = config::versions(self.store(), &who.tenant, &environment.id).await?;
-        Ok(versions.into_iter().find(|v| v.version == environment.config_version).map(|v| v.names).unwrap_or_default())
-    }
-
-    async fn config_values(
-        &self,
-        who: &Caller,
-        environment: &Environment,
-        version: i64,
-    ) -> Result<config::Values, AppError> {
-        let key = config::tenant_key(self.store(), &self.inner.vault, &who.tenant).await?;
-        Ok(config::values(self.store(), &key, &who.tenant, &environment.id, version).await?)
-    }
-
-    /// Sets and removes variables; rolls the change out unless told not to.
-    ///
-    /// # Errors
-    /// When a name or the size is not allowed, or something else is changing the app; then nothing is stored.
-    pub async fn change_config(
-        &self,
-        who: &Caller,
-        app: &AppPath,
-        change: ConfigChange,
-    ) -> Result<ConfigOutcome, AppError> {
-        let environment = self.environment(&who.tenant, app).await?;
-        let before = self.config_values(who, &environment, environment.config_version).await?;
-        let after = apply(before.clone(), &change)?;
-        if after == before {
-            return Ok(ConfigOutcome { version: environment.config_version, operation: None });
-        }
-        let key = config::tenant_key(self.store(), &self.inner.vault, &who.tenant).await?;
-        let serving = match environment.serving_revision.filter(|_| !change.no_restart) {
-            Some(number) => releases::get(self.store(), &who.tenant, &environment.id, number).await?,
-            None => None,
-        };
-        let mut tx = self.store().write().await?;
-        let version = config::put(&mut tx, &key, &who.tenant, &environment.id, &after, &who.actor, self.now()).await?;
-        let Some(serving) = serving else {
-            tx.commit().await.map_err(StoreError::from)?;
-            return Ok(ConfigOutcome { version, operation: None });
-        };
-        let message = describe(&change);
-        let operation =
-            self.begin_revision(&mut tx, who, &environment, &serving, version, Kind::Config, &message).await?;
-        Ok(ConfigOutcome { version, operation: Some(self.launch(tx, operation).await?) })
-    }
-
     /// Stores a revision with the stack of another one, and the operation that rolls it out.
     #[expect(clippy::too_many_arguments, reason = "each is a different thing, and the three callers name them all")]
-    async fn begin_revision(
+    pub(super) async fn begin_revision(
         &self,
         tx: &mut Write,
         who: &Caller,
@@ -375,49 +305,4 @@ impl Apps {
         }
         Ok(view::operation(&self.operations_handle().wait(&who.tenant, id).await?))
     }
-}
-
-/// The configuration after a change.
-fn apply(mut values: config::Values, change: &ConfigChange) -> Result<config::Values, AppError> {
-    for name in &change.unset {
-        if values.remove(name).is_none() {
-            return Err(AppError::invalid("unset", format!("there is no variable `{name}`")));
-        }
-    }
-    for (name, value) in &change.set {
-        let name: VariableName = name.parse().map_err(|e| AppError::invalid("set", format!("{e}")))?;
-        if RESERVED_VARIABLES.contains(&name.as_str()) || name.as_str().starts_with("WHARF_") {
-            return Err(AppError::invalid(
-                "set",
-                format!("`{}` is set by the platform and cannot be changed", name.as_str()),
-            ));
-        }
-        if value.contains('\0') {
-            return Err(AppError::invalid("set", format!("the value of `{}` holds a NUL byte", name.as_str())));
-        }
-        values.insert(name.as_str().to_owned(), Secret::new(value.clone()));
-    }
-    let bytes: usize = values.iter().map(|(n, v)| n.len() + v.expose().len()).sum();
-    if values.len() > MOST_VARIABLES || bytes > MOST_CONFIG_BYTES {
-        return Err(AppError::invalid(
-            "set",
-            format!(
-                "that would be {} variables with {bytes} bytes; at most {MOST_VARIABLES} with {MOST_CONFIG_BYTES} bytes are allowed",
-                values.len()
-            ),
-        ));
-    }
-    Ok(values)
-}
-
-/// `set A, B; unset C`: names only, never values.
-fn describe(change: &ConfigChange) -> String {
-    let mut parts = Vec::new();
-    if !change.set.is_empty() {
-        parts.push(format!("set {}", change.set.keys().cloned().collect::<Vec<_>>().join(", ")));
-    }
-    if !change.unset.is_empty() {
-        parts.push(format!("unset {}", change.unset.join(", ")));
-    }
-    parts.join("; ")
 }

@@ -11,8 +11,11 @@
 
 pub mod accounts;
 mod changes;
+mod config;
+mod credentials;
 mod deploys;
 pub mod error;
+mod members;
 pub mod model;
 mod projects;
 mod streams;

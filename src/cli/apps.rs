@@ -98,7 +98,9 @@ async fn create(context: &Context, name: &str, no_remote: bool) -> Result<(), Fa
         Some(false) => println!("There is a git remote `wharf` here already; it was left as it is."),
         None => println!("Deploy with: git push {} main", made.git.http),
     }
-    println!("Over HTTP git asks for a password: give it an API token (wharf tokens create git). Over SSH it uses your key (wharf keys add FILE).");
+    println!(
+        "Over HTTP git asks for a password: give it an API token (wharf tokens create git). Over SSH it uses your key (wharf keys add FILE)."
+    );
     Ok(())
 }
 
@@ -114,7 +116,9 @@ async fn destroy(context: &Context, name: &str, confirm: Option<String>) -> Resu
     let app = AppName::parse(name);
     let confirm = match confirm {
         Some(typed) => typed,
-        None => ask(&format!("This removes `{name}` with all it has. Type its name to go on: "), "pass --confirm NAME")?,
+        None => {
+            ask(&format!("This removes `{name}` with all it has. Type its name to go on: "), "pass --confirm NAME")?
+        }
     };
     let path = format!(
         "/tenants/{}/projects/{}/environments/{}?confirm={}",
