@@ -1,6 +1,9 @@
 //! The portal's table: every page and form with who may use it.
 
+use axum::handler::Handler as _;
 use axum::middleware::from_fn_with_state;
+use tower_http::compression::CompressionLayer;
+use tower_http::compression::predicate::{DefaultPredicate, NotForContentType, Predicate};
 
 use super::PortalState;
 use super::outer::{FACE, finish};
@@ -24,13 +27,19 @@ pub(super) fn mount(state: PortalState) -> Mounted {
 
 fn public(table: Table) -> Table {
     table
-        .get("/static/{fingerprint}/{name}", Public, statics::file)
+        .get("/static/{fingerprint}/{name}", Public, statics::file.layer(packed()))
         .get("/setup", Public, setup::show)
         .post("/setup", Public, setup::submit)
         .get("/login", Public, login::show)
         .post("/login", Public, login::submit)
         .post("/preferences", Public, home::preferences)
         .any("/{*rest}", Public, error::nothing_here)
+}
+
+/// Files are sent compressed, fonts excepted, which are so already. Pages are not: they hold the session's CSRF token, and
+/// the size of a compressed page would tell an attacker who makes it echo guesses how near they are (BREACH).
+fn packed() -> CompressionLayer<impl Predicate> {
+    CompressionLayer::new().compress_when(DefaultPredicate::new().and(NotForContentType::const_new("font/")))
 }
 
 fn personal(table: Table) -> Table {

@@ -1,6 +1,7 @@
 //! Everything that answers HTTP, on one Unix socket behind the ingress.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::Context as _;
 use tokio::net::UnixListener;
@@ -16,6 +17,10 @@ use crate::kernel::clock::Clock;
 use crate::kernel::random::Random;
 use crate::portal;
 use crate::store::Store;
+
+/// How long requests may go on after a stop was asked for. Logs that are followed would never end by themselves;
+/// whoever follows them takes up where they were with the next control plane.
+const LAST_ANSWERS: Duration = Duration::from_secs(2);
 
 /// What the answers are made from.
 pub(super) struct Web {
@@ -79,8 +84,17 @@ pub(super) async fn serve(web: Web, listener: UnixListener, stop: CancellationTo
         .merge(portal::router(portal::PortalState::new(apps, guard, clock, random)))
         .into_router()
         .merge(git::http::router(git));
-    let served = axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await;
-    if let Err(error) = served {
-        tracing::error!(%error, "the HTTP service has ended");
+    let served = axum::serve(listener, router).with_graceful_shutdown(stop.clone().cancelled_owned());
+    let patience = async {
+        stop.cancelled().await;
+        tokio::time::sleep(LAST_ANSWERS).await;
+    };
+    tokio::select! {
+        served = served.into_future() => {
+            if let Err(error) = served {
+                tracing::error!(%error, "the HTTP service has ended");
+            }
+        }
+        () = patience => {}
     }
 }

@@ -217,6 +217,10 @@ async fn pages_carry_the_policy_and_files_are_kept_for_ever() {
     assert_eq!((style.status, style.headers["content-type"].to_str().ok()), (StatusCode::OK, Some("text/css")));
     assert_eq!(style.headers[CACHE_CONTROL], "public, max-age=31536000, immutable");
     assert!(style.headers.contains_key(ETAG));
+    let packed = browser.get_with(&assets::url("wharf.css"), "accept-encoding", "gzip").await;
+    assert_eq!(packed.headers["content-encoding"], "gzip");
+    let page = browser.get_with("/setup?token=once", "accept-encoding", "gzip").await;
+    assert!(!page.headers.contains_key("content-encoding"), "a page with a token is compressed");
     let old = browser.get("/static/0123456789abcdef/wharf.css").await;
     assert_eq!(old.headers[CACHE_CONTROL], "no-cache");
     assert_eq!(browser.get("/static/0123456789abcdef/nothing.css").await.status, StatusCode::NOT_FOUND);

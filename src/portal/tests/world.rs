@@ -102,6 +102,11 @@ impl Browser {
         self.send(Request::builder().uri(path), Body::empty()).await
     }
 
+    /// A page, asked for with one more header.
+    pub(super) async fn get_with(&mut self, path: &str, header: &str, value: &str) -> Answer {
+        self.send(Request::builder().uri(path).header(header, value), Body::empty()).await
+    }
+
     /// The part of a page that htmx asks for.
     pub(super) async fn part(&mut self, path: &str) -> Answer {
         self.send(Request::builder().uri(path).header("hx-request", "true"), Body::empty()).await
