@@ -17,10 +17,12 @@ prepare: ## install and start what the tests need (root)
 	@tests/prepare.sh
 
 test: prepare ## every test, with a real Docker and a real browser
-	$(CARGO) test --locked
+	WHARF_TEST_DOCKER=1 $(CARGO) test --locked
+	tests/browser.sh "$${CARGO_TARGET_DIR:-target}/x86_64-unknown-linux-gnu/debug/wharf"
 
 bench: prepare ## measure what docs/BENCHMARKS.md promises
-	$(CARGO) bench --locked
+	$(CARGO) build --release --locked
+	benches/promises.py "$${CARGO_TARGET_DIR:-target}/x86_64-unknown-linux-gnu/release/wharf"
 
 lint: ## formatting and warnings
 	$(CARGO) fmt --check

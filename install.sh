@@ -425,7 +425,6 @@ ingress_unit() {
     cat <<UNIT
 [Unit]
 Description=Wharf ingress: takes requests and passes them to the apps
-Documentation=man:wharf(1)
 After=network.target
 StartLimitIntervalSec=0
 
@@ -705,7 +704,7 @@ deploy_example() {
         fail "the push of $name was refused." "The reason is above." "Try again: $0 --demo"
     within 60 example_answers "$name" ||
         fail "$name was deployed, yet http://$name.$domain does not answer with 200 within 60 s." \
-            "See its log: wharf logs $name"
+            "See its log: wharf logs --app $name"
     note "it answers, $((SECONDS - start)) s after the start of the push"
 }
 

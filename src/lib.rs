@@ -18,3 +18,6 @@ pub mod serve;
 pub mod stack;
 pub mod store;
 pub mod tenancy;
+
+#[cfg(test)]
+mod architecture;

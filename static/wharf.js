@@ -145,7 +145,7 @@ class Log {
     source.onopen = () => { this.failures = 0; this.say(""); };
     source.addEventListener("line", (event) => this.take(JSON.parse(event.data), event.lastEventId));
     source.addEventListener("status", (event) => this.status(event.data));
-    source.addEventListener("end", () => { source.close(); this.say(""); });
+    source.addEventListener("end", () => { source.close(); this.say(""); this.refreshHead(); });
     source.onerror = () => {
       this.say(document.body.dataset.lost);
       this.failures += 1;
@@ -164,7 +164,7 @@ class Log {
       for (const line of lines) this.take(line, line.id);
       if (status) this.status(status);
       this.say("");
-      if (end) return;
+      if (end) return void this.refreshHead();
     } catch {
       this.say(document.body.dataset.lost);
     }
@@ -209,6 +209,13 @@ class Log {
     const place = document.querySelector(this.root.dataset.status);
     if (!place) return;
     htmx.swap(place, html, { swapStyle: "innerHTML" });
+  }
+
+  // What was just done may have changed the app's state and address.
+  async refreshHead() {
+    const answer = await fetch(location.href);
+    const fresh = new DOMParser().parseFromString(await answer.text(), "text/html").querySelector(".app-head");
+    if (fresh) document.querySelector(".app-head")?.replaceWith(document.adoptNode(fresh));
   }
 
   toEnd() {

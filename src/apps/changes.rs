@@ -166,7 +166,8 @@ impl Apps {
             message,
         };
         let number = releases::insert(tx, &who.tenant, new, self.now(), self.random()).await?;
-        let input = Input::Revision { number, message: message.to_owned() };
+        let config_before = environment.config_version;
+        let input = Input::Revision { number, message: message.to_owned(), config_before };
         let mut operation = self.new_operation(who, environment, kind, phase::BUILD, &input, CHANGE_DEADLINE_SECONDS);
         operation.revision = Some(number);
         self.begin(tx, who, environment, operation).await
@@ -312,7 +313,8 @@ impl Apps {
             return Err(AppError::Conflict(format!("v{number} never served: {reason}")));
         }
         let mut tx = self.store().write().await?;
-        let input = Input::Revision { number, message: format!("roll back to v{number}") };
+        let config_before = environment.config_version;
+        let input = Input::Revision { number, message: format!("roll back to v{number}"), config_before };
         let mut new =
             self.new_operation(who, &environment, Kind::Rollback, phase::BUILD, &input, CHANGE_DEADLINE_SECONDS);
         new.revision = Some(number);

@@ -37,7 +37,7 @@ pub(super) async fn login(global: &Global, args: Login) -> Result<(), Failure> {
         None => {
             let email = match args.email {
                 Some(email) => email,
-                None => super::apps::ask("E-mail: ")?,
+                None => super::apps::ask("E-mail: ", "pass --email ADDRESS")?,
             };
             let password = read_password(args.password_stdin)?;
             let host = rustix::system::uname().nodename().to_string_lossy().into_owned();

@@ -98,6 +98,7 @@ async fn create(context: &Context, name: &str, no_remote: bool) -> Result<(), Fa
         Some(false) => println!("There is a git remote `wharf` here already; it was left as it is."),
         None => println!("Deploy with: git push {} main", made.git.http),
     }
+    println!("Over HTTP git asks for a password: give it an API token (wharf tokens create git). Over SSH it uses your key (wharf keys add FILE).");
     Ok(())
 }
 
@@ -113,7 +114,7 @@ async fn destroy(context: &Context, name: &str, confirm: Option<String>) -> Resu
     let app = AppName::parse(name);
     let confirm = match confirm {
         Some(typed) => typed,
-        None => ask(&format!("This removes `{name}` with all it has. Type its name to go on: "))?,
+        None => ask(&format!("This removes `{name}` with all it has. Type its name to go on: "), "pass --confirm NAME")?,
     };
     let path = format!(
         "/tenants/{}/projects/{}/environments/{}?confirm={}",
@@ -137,11 +138,11 @@ async fn destroy(context: &Context, name: &str, confirm: Option<String>) -> Resu
     Ok(())
 }
 
-/// Asks on the terminal.
-pub(super) fn ask(question: &str) -> Result<String, Failure> {
+/// Asks on the terminal; where there is none, says which option answers instead.
+pub(super) fn ask(question: &str, instead: &str) -> Result<String, Failure> {
     use std::io::{IsTerminal, Write as _};
     if !std::io::stdin().is_terminal() {
-        return Err(Failure::usage("nobody is there to confirm this; pass --confirm NAME"));
+        return Err(Failure::usage(format!("nobody is there to answer; {instead}")));
     }
     eprint!("{question}");
     std::io::stderr().flush()?;

@@ -8,7 +8,7 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 /// Space made for a first read.
 const SMALL: usize = 4 * 1024;
 /// Space made once reads fill what they are given.
-pub(crate) const LARGE: usize = 64 * 1024;
+pub(crate) const LARGE: usize = 128 * 1024;
 /// Recycled per thread; more are freed.
 const MAX_SPARE: usize = 64;
 
@@ -17,6 +17,8 @@ const MAX_SPARE: usize = 64;
 pub(crate) struct Buffer {
     bytes: Vec<u8>,
     at: usize,
+    /// The last read filled all the space it was given.
+    was_full: bool,
 }
 
 impl Buffer {
@@ -58,10 +60,15 @@ impl Buffer {
             self.at = 0;
         }
         let room = self.bytes.capacity() - self.bytes.len();
-        if room < SMALL / 2 {
-            self.bytes.reserve(if self.bytes.capacity() == 0 { SMALL } else { (self.bytes.capacity() * 4).min(LARGE) });
+        // A read that filled its space was part of something bigger: the next ones get more.
+        let more = if self.was_full { LARGE } else { SMALL };
+        if room < more / 2 {
+            self.bytes.reserve(more);
         }
-        source.read_buf(&mut self.bytes).await
+        let room = self.bytes.capacity() - self.bytes.len();
+        let read = source.read_buf(&mut self.bytes).await?;
+        self.was_full = read == room;
+        Ok(read)
     }
 }
 
@@ -94,6 +101,7 @@ impl Spares {
         if spares.len() < MAX_SPARE && input.bytes.capacity() <= 2 * LARGE {
             input.bytes.clear();
             input.at = 0;
+            input.was_full = false;
             spares.push(input);
         }
     }

@@ -8,6 +8,8 @@ use crate::releases::{Attempt, store as releases};
 
 /// The state is looked at at least so often, should a hint be lost.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
+/// How long a release that serves waits for the ingress to say that it has the routes.
+const INGRESS_PATIENCE: Duration = Duration::from_secs(15);
 
 /// What is waited for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,6 +32,7 @@ impl Deployer {
             match goal {
                 WaitFor::Attempt(attempt) => {
                     if self.attempt_passed(job, attempt).await? {
+                        self.wait_for_routes(job, attempt).await;
                         return Ok(());
                     }
                 }
@@ -47,6 +50,28 @@ impl Deployer {
                 () = tokio::time::sleep(LOOK_AGAIN) => {}
                 () = job.cancel.cancelled() => return Err(Failure::Cancelled),
             }
+        }
+    }
+
+    /// Nobody is told that a release is live while requests may still reach the one before. An ingress that does not
+    /// answer takes the routes when it is back, so it does not fail what has passed.
+    async fn wait_for_routes(&self, job: &Progress<'_>, attempt: Attempt) {
+        let scheduler = &self.parts.scheduler;
+        let routed = async {
+            loop {
+                let changed = scheduler.changed();
+                let report = scheduler.report(&job.environment.id);
+                if report.is_some_and(|r| r.routed && r.serving.map(Attempt::from) == Some(attempt)) {
+                    return;
+                }
+                tokio::select! {
+                    () = changed => {}
+                    () = tokio::time::sleep(LOOK_AGAIN) => {}
+                }
+            }
+        };
+        if tokio::time::timeout(INGRESS_PATIENCE, routed).await.is_err() {
+            job.log.notice("the ingress has not taken the new routes yet; it takes them when it answers").await;
         }
     }
 

@@ -13,7 +13,7 @@ use crate::stack::{ImageRef, Stack};
 use crate::store::StoreError;
 use crate::tenancy::access::Tenant;
 use crate::tenancy::model::Environment;
-use crate::tenancy::store::projects;
+use crate::tenancy::store::{config, projects};
 
 /// Why an operation did not reach its goal.
 #[derive(Debug)]
@@ -75,6 +75,9 @@ impl Deployer {
             Err(error) => Err(error.into()),
         };
         self.clean_up(&operation).await;
+        if outcome.is_err() {
+            self.take_back_configuration(&operation).await;
+        }
         let (state, summary) = match outcome {
             Ok(summary) => (State::Succeeded, summary),
             Err(Failure::Theirs(reason) | Failure::Platform(reason)) => (State::Failed, reason),
@@ -92,6 +95,20 @@ impl Deployer {
         tracing::info!(operation.id = %operation.id, operation.kind = operation.kind.as_str(), state = state.as_str(), summary, "operation ended");
         if let Err(error) = operations.finish(&operation.id, state, &summary).await {
             tracing::error!(operation.id = %operation.id, error = chain(&error), "the end of an operation could not be recorded");
+        }
+    }
+
+    /// A configuration that did not come to run is not the newest one any more: what failed has changed nothing.
+    async fn take_back_configuration(&self, operation: &Operation) {
+        let Ok(Input::Revision { config_before, .. }) = serde_json::from_str(&operation.input) else { return };
+        let tenant = Tenant::platform(operation.tenant.clone());
+        let restore = async {
+            let mut tx = self.parts.store.write().await?;
+            config::make_current(&mut tx, &tenant, &operation.environment, config_before).await?;
+            tx.commit().await.map_err(StoreError::from)
+        };
+        if let Err(error) = restore.await {
+            tracing::error!(operation.id = %operation.id, error = chain(&error), "a configuration could not be taken back");
         }
     }
 

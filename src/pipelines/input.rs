@@ -18,7 +18,12 @@ pub enum Input {
     /// Take the image as it is, then roll it out.
     Image { image: String, message: String },
     /// The revision is stored already and is to be rolled out: rollback and changes of the configuration.
-    Revision { number: i64, message: String },
+    Revision {
+        number: i64,
+        message: String,
+        /// The configuration that is the newest one again when this fails.
+        config_before: i64,
+    },
     /// The attempt was begun already: restart.
     Attempt { revision: i64, generation: i64, message: String },
     /// The desired state was changed already; wait until it is so: scale, stop, start.

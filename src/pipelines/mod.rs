@@ -82,13 +82,14 @@ impl Deployer {
     /// # Errors
     /// When the database cannot be used.
     pub async fn recover(&self) -> Result<(), StoreError> {
+        let mut taken_up = Vec::new();
         for operation in self.parts.operations.abandoned().await? {
             let decision = recovery::decide(&operation);
             tracing::info!(operation.id = %operation.id, operation.phase, ?decision, "an operation was left behind");
             match decision {
                 recovery::Decision::GoOn => {
                     self.parts.operations.log(&operation.id).notice("the control plane was restarted; going on").await;
-                    self.launch(operation);
+                    taken_up.push(operation);
                 }
                 recovery::Decision::Fail(reason) => {
                     self.clean_up(&operation).await;
@@ -96,7 +97,11 @@ impl Deployer {
                 }
             }
         }
-        self.remove_stale_sources().await;
+        // Before anything is launched, and not after: what is being launched does not count as running yet.
+        self.remove_stale_sources(&taken_up).await;
+        for operation in taken_up {
+            self.launch(operation);
+        }
         Ok(())
     }
 
@@ -139,14 +144,14 @@ impl Deployer {
     }
 
     /// Removes sources whose operation has ended: a crash can come between the end and the clean-up.
-    async fn remove_stale_sources(&self) {
+    async fn remove_stale_sources(&self, taken_up: &[Operation]) {
         let dir = self.parts.data_dir.join("sources");
         let Ok(mut entries) = tokio::fs::read_dir(&dir).await else { return };
         while let Ok(Some(entry)) = entries.next_entry().await {
             let name = entry.file_name().to_string_lossy().into_owned();
             let id = name.split('.').next().unwrap_or_default();
             let live = match id.parse() {
-                Ok(id) => self.parts.operations.is_running(&id),
+                Ok(id) => self.parts.operations.is_running(&id) || taken_up.iter().any(|o| o.id == id),
                 Err(_) => continue,
             };
             if !live {

@@ -23,7 +23,7 @@ pub struct BuildSettings {
     pub base_images: BTreeMap<String, String>,
     /// Build arguments that point package managers to another index (`PIP_INDEX_URL`, …); they never end in an image.
     pub build_args: BTreeMap<String, String>,
-    /// A file of CA certificates that builds and apps must trust besides the usual ones, such as a company's own.
+    /// A file of CA certificates that builds must trust besides the usual ones, such as a company's own.
     pub extra_ca_file: Option<PathBuf>,
 }
 

@@ -79,6 +79,10 @@ async fn start(options: &ServeOptions, port: u16, client: &ingress::Client, repl
         .args(["--run".into(), options.run.as_os_str().to_owned()])
         .args(["--data".into(), options.data.as_os_str().to_owned()])
         .args(ports::everywhere(port).into_iter().flat_map(|address| ["--http".to_owned(), address.to_string()]));
+    let command = match std::env::var_os("WHARF_LOG") {
+        Some(level) => command.env("WHARF_LOG", level),
+        None => command,
+    };
     match command.spawn_detached(&log) {
         Ok(pid) => tracing::info!(ingress.pid = pid, "the ingress was started"),
         Err(error) => tracing::error!(error = chain(&error), "the ingress could not be started"),

@@ -3,7 +3,7 @@
 //! Invariants: WAL with `synchronous=FULL`, so a committed transaction survives loss of power; foreign keys on;
 //! a write transaction is begun `IMMEDIATE`, so that it never fails half-way for want of the lock; SQL stands
 //! only in the rooms' `store.rs` files and is checked at compile time against the migrations
-//! (`make sqlx` makes a database from them and refreshes the committed data in `.sqlx/`).
+//! (`tests/sqlx.sh` makes a database from them and refreshes the committed data in `.sqlx/`).
 //!
 //! To add a table: a new file in `migrations/`, never an edit of one that was shipped.
 

@@ -24,6 +24,11 @@ pub(crate) struct OverviewPage {
 }
 
 impl OverviewPage {
+    /// The newest operation when it failed: before the first release that is what one has to know.
+    fn last_failure(&self) -> Option<&OperationView> {
+        self.operations.first().filter(|operation| operation.state == "failed")
+    }
+
     fn steps(&self) -> Vec<Step> {
         self.app.operation.as_ref().map(progress::steps).unwrap_or_default()
     }
@@ -56,11 +61,17 @@ pub(crate) async fn production(In(caller): In, App(app): App) -> Answer {
 #[cfg(test)]
 pub(crate) fn samples(language: Language) -> Vec<crate::portal::samples::Sample> {
     use crate::apps::AppState;
-    use crate::portal::samples::{Sample, app, operations, shell, viewer, with_flash};
+    use crate::portal::samples::{Sample, app, operation, operations, shell, viewer, with_flash};
     let path = "/t/acme/shop/production";
-    let page = |shell, state| OverviewPage { shell, app: app(state), tab: Tab::Overview, operations: operations() };
+    let page = |shell, state| {
+        let operations = if state == AppState::Empty { Vec::new() } else { operations() };
+        OverviewPage { shell, app: app(state), tab: Tab::Overview, operations }
+    };
     let busy = page(shell(language, path), AppState::Deploying);
+    let mut failed = page(shell(language, path), AppState::Empty);
+    failed.operations = vec![operation("deploy", "failed", "build", 60)];
     vec![
+        Sample::page("overview-failed", &failed),
         Sample::page("overview", &page(shell(language, path), AppState::Degraded)),
         Sample::page("overview-deploying", &busy).with(&busy.as_content()),
         Sample::page("overview-new", &page(with_flash(shell(language, path), "flash.created"), AppState::Empty)),

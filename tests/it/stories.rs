@@ -1,0 +1,9 @@
+//! One file for each part of the product.
+
+mod access;
+mod bad_versions;
+mod command_line;
+mod crashes;
+mod day_to_day;
+mod examples;
+mod load;
