@@ -119,7 +119,8 @@ impl Memory {
         let missing: Vec<Observed> = before
             .iter()
             .filter(|b| b.role == Role::Instance && matches!(b.state, ContainerState::Running { .. }))
-            .filter(|b| !containers.iter().any(|c| c.id == b.id))
+            // One that was made anew under the same key proves that the old one is gone.
+            .filter(|b| !containers.iter().any(|c| c.id == b.id || (c.role == b.role && c.key == b.key)))
             .filter(|b| {
                 let pass = self.facts.get(&b.id).and_then(|f| f.health.last_pass);
                 let answers = pass.is_some_and(|at| now.since_ms(at) < PROBE_PROOF_MS);

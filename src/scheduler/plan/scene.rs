@@ -133,9 +133,11 @@ impl<'a> Scene<'a> {
         self.world.busy.contains(&action.subject())
     }
 
-    /// Adds an action unless an earlier one is still at work on the same subject.
+    /// Adds an action unless another one, of this plan or an earlier one, is at work on the same subject. Two containers
+    /// of one key are such a subject: they are taken away one after the other.
     pub(super) fn act(&self, draft: &mut Draft, action: Action) {
-        if !self.is_busy(&action) {
+        let taken = draft.actions.iter().any(|a| a.subject() == action.subject());
+        if !taken && !self.is_busy(&action) {
             draft.actions.push(action);
         }
     }
