@@ -9,7 +9,9 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use crate::apps::Files;
+use crate::command::{Done, done};
 use crate::http::{self, Load, Reply};
+use crate::repo::Repo;
 
 /// No single step of a story takes longer, on any machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
@@ -136,6 +138,11 @@ impl World {
         }
     }
 
+    /// The data directory of the server.
+    pub(crate) fn data(&self) -> PathBuf {
+        self.dir.join("data")
+    }
+
     pub(crate) fn portal(&self) -> String {
         format!("http://wharf.localhost:{}", self.http)
     }
@@ -190,6 +197,16 @@ impl World {
         ids.sort();
         ids.dedup();
         ids
+    }
+
+    /// Waits until no app has anything in Docker any more.
+    pub(crate) fn until_nothing_is_left(&self) {
+        until("nothing of any app is left in Docker", || {
+            let left = ["container", "network"].map(|kind| self.in_docker(kind, None).len());
+            // The base of static sites belongs to the platform, and stays.
+            let images = self.in_docker("image", Some("label=wharf.environment"));
+            (left == [0, 0] && images.is_empty()).then_some(())
+        });
     }
 
     /// `kill -9` of the control plane.
@@ -305,117 +322,5 @@ pub(crate) fn within<T>(patience: Duration, what: &str, mut look: impl FnMut() -
         }
         assert!(Instant::now() < end, "waited {patience:?} in vain until {what}");
         std::thread::sleep(Duration::from_millis(20));
-    }
-}
-
-/// A working copy of an app.
-pub(crate) struct Repo<'a> {
-    world: &'a World,
-    pub(crate) app: String,
-    pub(crate) dir: PathBuf,
-}
-
-impl Repo<'_> {
-    /// Writes the files and commits everything.
-    pub(crate) fn commit(&self, files: &Files) {
-        for (path, text) in files {
-            let path = self.dir.join(path);
-            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-            std::fs::write(path, text).unwrap();
-        }
-        self.git(&["add", "--all"]).ok();
-        let person = ["-c", "user.email=ann@example.com", "-c", "user.name=Ann"];
-        self.git(&[&person[..], &["commit", "--quiet", "--allow-empty", "-m", "a version"]].concat()).ok();
-    }
-
-    pub(crate) fn git(&self, arguments: &[&str]) -> Done {
-        done(self.git_command(arguments), "")
-    }
-
-    pub(crate) fn git_command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new("git");
-        self.world.clean(&mut command);
-        command.args(arguments).current_dir(&self.dir);
-        command
-    }
-
-    pub(crate) fn url(&self, token: &str) -> String {
-        format!("http://git:{token}@wharf.localhost:{}/git/{TENANT}/{}.git", self.world.http, self.app)
-    }
-
-    /// `git push` over HTTP.
-    pub(crate) fn push(&self) -> Done {
-        self.git(&["push", &self.url(&self.world.token), "main"])
-    }
-
-    /// Commits these files and pushes them.
-    pub(crate) fn push_files(&self, files: &Files) -> Done {
-        self.commit(files);
-        self.push()
-    }
-
-    /// Where the app's `main` is on the server.
-    pub(crate) fn remote_main(&self) -> String {
-        let listed = self.git(&["ls-remote", &self.url(&self.world.token), "refs/heads/main"]).ok().out;
-        listed.split_whitespace().next().unwrap_or_default().to_owned()
-    }
-}
-
-/// A command that has ended.
-#[derive(Debug)]
-pub(crate) struct Done {
-    pub(crate) what: String,
-    pub(crate) code: i32,
-    pub(crate) out: String,
-    pub(crate) err: String,
-    pub(crate) took: Duration,
-}
-
-/// Runs a command to its end.
-pub(crate) fn done(mut command: Command, input: &str) -> Done {
-    use std::io::Write as _;
-    let what = format!("{command:?}").rsplit("\"wharf\" ").next().unwrap_or_default().to_owned();
-    let began = Instant::now();
-    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
-    let output = child.wait_with_output().unwrap();
-    Done {
-        what,
-        code: output.status.code().unwrap_or(-1),
-        out: String::from_utf8_lossy(&output.stdout).into_owned(),
-        err: String::from_utf8_lossy(&output.stderr).into_owned(),
-        took: began.elapsed(),
-    }
-}
-
-impl Done {
-    #[track_caller]
-    pub(crate) fn ok(self) -> Self {
-        self.ends_with(0)
-    }
-
-    #[track_caller]
-    pub(crate) fn ends_with(self, code: i32) -> Self {
-        assert_eq!(self.code, code, "{}\n{}{}", self.what, self.out, self.err);
-        self
-    }
-
-    /// It failed, and this stands in what it said.
-    #[track_caller]
-    pub(crate) fn fails_saying(self, text: &str) -> Self {
-        assert_ne!(self.code, 0, "{} went well\n{}{}", self.what, self.out, self.err);
-        self.says(text)
-    }
-
-    #[track_caller]
-    pub(crate) fn says(self, text: &str) -> Self {
-        let all = format!("{}{}", self.out, self.err);
-        assert!(all.contains(text), "`{text}` is not in what {} said:\n{all}", self.what);
-        self
-    }
-
-    #[track_caller]
-    pub(crate) fn json(&self) -> Value {
-        serde_json::from_str(&self.out).unwrap_or_else(|e| panic!("{}: {e}: {}", self.what, self.out))
     }
 }

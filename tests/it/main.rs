@@ -1,7 +1,7 @@
 //! The whole product, from outside: the real program, a real Docker, real git, the real command line.
 //!
-//! [`harness`] starts a Wharf and takes it away again with all it made; [`http`] asks apps and puts load on them;
-//! [`apps`] holds the small apps that are pushed. Each file of [`stories`] tells one part of the product.
+//! [`harness`] starts a Wharf and takes it away again with all it made; [`repo`] pushes; [`command`] runs programs;
+//! [`http`] asks apps and puts load on them; [`apps`] holds the small apps that are pushed. Each file of [`stories`] tells one part of the product.
 //!
 //! Stories share one Wharf where they can ([`harness::World::shared`]), each with apps of its own. What kills or
 //! restarts processes takes a Wharf of its own ([`harness::World::start`]).
@@ -10,6 +10,8 @@
 #![expect(clippy::unwrap_used, reason = "a test may fail where it stands")]
 
 mod apps;
+mod command;
 mod harness;
 mod http;
+mod repo;
 mod stories;

@@ -1,7 +1,8 @@
 //! Who may do what, and one change at a time.
 
 use crate::apps;
-use crate::harness::{World, done, until};
+use crate::command::done;
+use crate::harness::{World, until};
 
 #[test]
 fn the_second_of_two_pushes_is_told_at_once_who_and_since_when() {

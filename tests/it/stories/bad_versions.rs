@@ -1,7 +1,8 @@
 //! A version that does not work is refused with the true reason, and the old one goes on answering.
 
 use crate::apps::{self, Files};
-use crate::harness::{Repo, World};
+use crate::harness::World;
+use crate::repo::Repo;
 
 /// Pushes a good version, then the bad one under load; gives what the second push said.
 fn refuse(world: &World, app: &str, bad: &Files, reason: &str) {

@@ -159,4 +159,7 @@ fn a_deploy_that_was_cut_off_at_any_moment_ends_and_leaves_nothing_behind() {
     assert!(world.get("cut-off", "/").body.contains("at last"));
     until_tidy(&world);
     eprintln!("control plane killed {} times: 0 of {} requests failed", MOMENTS.len(), load.none_failed());
+    world.cli(&["apps", "destroy", "cut-off", "--confirm", "cut-off"]).ok();
+    world.until_nothing_is_left();
+    assert_eq!(std::fs::read_dir(world.data().join("sources")).unwrap().count(), 0, "no source is left");
 }

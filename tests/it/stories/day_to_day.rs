@@ -150,7 +150,7 @@ fn an_image_deploys_and_a_destroyed_app_leaves_nothing() {
     let docker = |words: &[&str]| {
         let mut command = std::process::Command::new("docker");
         command.args(words);
-        crate::harness::done(command, "")
+        crate::command::done(command, "")
     };
     docker(&["tag", &image, &name]).ok();
     world.cli(&["apps", "create", "by-image", "--no-remote"]).ok();
@@ -166,11 +166,7 @@ fn an_image_deploys_and_a_destroyed_app_leaves_nothing() {
     until("the route is gone", || (world.get("by-image", "/").status == 404).then_some(()));
     assert!(world.get("source", "/").body.contains("from an image"), "the other app goes on");
     world.cli(&["apps", "destroy", "source", "--confirm", "source"]).ok();
-    until("nothing is left in Docker", || {
-        let left = ["container", "network"].map(|kind| world.in_docker(kind, None).len());
-        let images = world.in_docker("image", Some("label=wharf.environment")).len();
-        (left == [0, 0] && images == 0).then_some(())
-    });
+    world.until_nothing_is_left();
     world.cli(&["status", "--app", "source"]).ends_with(4);
     assert_eq!(world.cli(&["apps", "list", "--json"]).ok().out.trim(), "[]");
 }

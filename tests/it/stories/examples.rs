@@ -3,7 +3,8 @@
 use std::path::Path;
 use std::process::Command;
 
-use crate::harness::{World, done, until};
+use crate::command::done;
+use crate::harness::{World, until};
 use crate::{apps, http};
 
 /// The examples with something that only a working one says on its first page.
