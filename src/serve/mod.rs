@@ -47,6 +47,8 @@ use crate::tenancy::vault::Vault;
 
 /// How often deadlines of operations are looked at.
 const WATCHDOG: Duration = Duration::from_secs(2);
+/// How long a control plane that is ending may hold the lock.
+const LOCK_PATIENCE: Duration = Duration::from_secs(5);
 /// How long the parts have to end after a stop was asked for.
 const STOP_DEADLINE: Duration = Duration::from_secs(20);
 
@@ -145,7 +147,7 @@ async fn lay_foundation(options: &ServeOptions) -> anyhow::Result<Foundation> {
     for dir in [&options.data, &options.run] {
         make_private_dir(dir)?;
     }
-    let lock = lock(&options.data)?;
+    let lock = lock(&options.data).await?;
     let settings = settings::load(&options.data)?;
     let database = options.data.join("wharf.db");
     let first_start = !database.exists();
@@ -174,12 +176,18 @@ fn make_private_dir(dir: &Path) -> anyhow::Result<()> {
     })
 }
 
-/// Two control planes on one data directory would undo each other's work.
-fn lock(data: &Path) -> anyhow::Result<std::fs::File> {
+/// Two control planes on one data directory would undo each other's work. One that was killed a moment ago may still be
+/// on its way out, so it is waited for.
+async fn lock(data: &Path) -> anyhow::Result<std::fs::File> {
     let path = data.join("serve.lock");
     let file = std::fs::File::create(&path).with_context(|| format!("cannot make {}", path.display()))?;
-    rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive)
-        .map_err(|_| anyhow::anyhow!("another `wharf serve` works on {}; stop it first", data.display()))?;
+    let end = tokio::time::Instant::now() + LOCK_PATIENCE;
+    while rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive).is_err() {
+        if tokio::time::Instant::now() > end {
+            anyhow::bail!("another `wharf serve` works on {}; stop it first", data.display());
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
     Ok(file)
 }
 
