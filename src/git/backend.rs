@@ -8,10 +8,10 @@ use futures_util::Stream;
 use thiserror::Error;
 use tokio::io::AsyncRead;
 
-use super::keys::PublicKeyInfo;
 use super::path::RepoPath;
 use crate::kernel::id::{EnvironmentId, SshKeyId, TokenId, UserId};
 use crate::kernel::secret::Secret;
+use crate::tenancy::ssh_keys::PublicKeyInfo;
 
 /// A boxed future, so that the traits can be used as objects.
 pub type GitFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;

@@ -37,7 +37,6 @@ pub mod hook;
 mod hook_protocol;
 mod hook_server;
 pub mod http;
-mod keys;
 mod maintenance;
 mod path;
 mod pktline;
@@ -52,10 +51,10 @@ mod uploads;
 #[cfg(test)]
 mod tests;
 
+pub use crate::tenancy::ssh_keys::{KeyError, PublicKeyInfo, parse_public_key};
 pub use backend::{
     Access, ArchiveStream, Busy, Credential, CredentialId, Denied, DeployEvent, DeployStream, GitBackend, GitFuture,
     Principal, Push, PushedCommit, Repo,
 };
-pub use keys::{KeyError, PublicKeyInfo, parse_public_key};
 pub use path::RepoPath;
 pub use service::{Git, Limits, Settings, StartError};

@@ -1,7 +1,7 @@
 use super::hook_protocol::RefUpdate;
-use super::keys::{KeyError, parse_public_key};
 use super::path::RepoPath;
 use super::rules::{DeployBranch, Verdict, decide};
+use crate::tenancy::ssh_keys::{KeyError, parse_public_key};
 
 const NONE: &str = "0000000000000000000000000000000000000000";
 const OLD: &str = "1111111111111111111111111111111111111111";

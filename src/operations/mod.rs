@@ -75,7 +75,7 @@ impl Operations {
     /// [`BeginError::Busy`] when another one is changing the environment; the transaction should then be dropped.
     pub async fn begin(&self, tx: &mut Write, tenant: &Tenant, new: NewOperation) -> Result<Operation, BeginError> {
         if new.exclusive
-            && let Some(active) = store::active(tx, tenant, &new.environment).await?
+            && let Some(active) = store::active(&mut **tx, tenant, &new.environment).await?
         {
             return Err(BeginError::Busy(Box::new(active)));
         }
@@ -152,7 +152,7 @@ impl Operations {
     /// # Errors
     /// When the database cannot be read.
     pub async fn active(&self, tenant: &Tenant, environment: &EnvironmentId) -> Result<Option<Operation>, StoreError> {
-        store::active_now(&self.inner.store, tenant, environment).await
+        store::active(self.inner.store.read(), tenant, environment).await
     }
 
     /// Takes back an operation that turned out to change nothing, such as a push of tags.

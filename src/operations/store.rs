@@ -45,8 +45,8 @@ pub(super) async fn insert(tx: &mut Write, o: &Operation) -> Result<(), StoreErr
     Ok(())
 }
 
-pub(super) async fn active(
-    tx: &mut Write,
+pub(super) async fn active<'e>(
+    from: impl sqlx::SqliteExecutor<'e>,
     tenant: &Tenant,
     environment: &EnvironmentId,
 ) -> Result<Option<Operation>, StoreError> {
@@ -56,22 +56,7 @@ pub(super) async fn active(
         tenant,
         environment
     )
-    .fetch_optional(&mut **tx)
-    .await?)
-}
-
-pub(super) async fn active_now(
-    store: &Store,
-    tenant: &Tenant,
-    environment: &EnvironmentId,
-) -> Result<Option<Operation>, StoreError> {
-    let tenant = tenant.id();
-    Ok(select!(
-        "WHERE tenant_id = ? AND environment_id = ? AND exclusive = 1 AND state IN ('queued', 'running')",
-        tenant,
-        environment
-    )
-    .fetch_optional(store.read())
+    .fetch_optional(from)
     .await?)
 }
 

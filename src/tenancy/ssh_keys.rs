@@ -92,6 +92,7 @@ pub fn describe(key: &PublicKey) -> Result<PublicKeyInfo, KeyError> {
     }
     let comment: String =
         String::from_utf8_lossy(key.comment().as_bytes()).chars().filter(|c| !c.is_control()).collect();
+    let comment = comment.trim();
     // The comment is left out here and added after cleaning, so that the line is always one line.
     let mut bare = key.clone();
     bare.set_comment("");
@@ -100,7 +101,7 @@ pub fn describe(key: &PublicKey) -> Result<PublicKeyInfo, KeyError> {
         fingerprint: key.fingerprint(HashAlg::Sha256).to_string(),
         algorithm: key.algorithm().to_string(),
         line: format!("{} {comment}", line.trim()).trim().to_owned(),
-        comment: comment.trim().to_owned(),
+        comment: comment.to_owned(),
     })
 }
 

@@ -13,8 +13,8 @@ use super::Signs;
 use super::conversation::{Conversation, Wish};
 use super::exec;
 use crate::git::backend::{Credential, Denied, Principal};
-use crate::git::keys::{self, PublicKeyInfo};
 use crate::git::service::{Git, checked_protocol};
+use crate::tenancy::ssh_keys::{self as keys, PublicKeyInfo};
 
 /// Channels a connection may have open at once. git needs one; a shared connection of a CI system a few.
 const MAX_CHANNELS: usize = 8;
