@@ -34,6 +34,8 @@ pub(super) fn state(environment: &Environment, report: Option<&EnvironmentReport
     }
     match totals(report) {
         (healthy, wanted) if healthy >= wanted => AppState::Running,
+        // After a restart of the control plane nothing is known to be healthy yet, and the routes go on as they were.
+        (0, _) if report.is_some_and(|r| r.instances.iter().any(|i| i.routed)) => AppState::Degraded,
         (0, _) => AppState::Down,
         _ => AppState::Degraded,
     }

@@ -104,7 +104,7 @@ pub(crate) struct Load {
 }
 
 /// Senders of a load; each keeps its own pace.
-const SENDERS: u32 = 4;
+const SENDERS: u32 = 8;
 
 impl Load {
     /// Starts about `rate` requests a second.

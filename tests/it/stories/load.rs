@@ -3,24 +3,38 @@
 use crate::apps;
 use crate::harness::World;
 
+/// Versions that are deployed, after the first.
+const LAST: u32 = 21;
+
 #[test]
 fn deploys_rollbacks_restarts_and_scaling_lose_no_request() {
     let world = World::shared();
     let repo = world.app("busy", &apps::page("version 1"));
     repo.push().ok();
-    let load = world.load("busy", 100);
-    for version in 2..=6 {
-        repo.push_files(&apps::page(&format!("version {version}"))).ok().says(&format!("v{version} is live"));
-        assert!(world.get("busy", "/").body.contains(&format!("version {version}<")));
+    let load = world.load("busy", 200);
+    let answers = |version: u32| {
+        let body = world.get("busy", "/").body;
+        assert!(body.contains(&format!("version {version}<")), "version {version} was said to be live: {body}");
+    };
+    let mut took = Vec::new();
+    for version in 2..=LAST {
+        let pushed = repo.push_files(&apps::page(&format!("version {version}"))).ok();
+        took.push(pushed.says(&format!("v{version} is live")).took);
+        answers(version);
     }
+    eprintln!("{} pushes of a static site: {:.1?} to {:.1?}", took.len(), took.iter().min(), took.iter().max());
+    took.clear();
     world.cli(&["rollback", "--app", "busy"]).ok();
-    assert!(world.get("busy", "/").body.contains("version 5<"));
-    world.cli(&["rollback", "2", "--app", "busy"]).ok();
-    assert!(world.get("busy", "/").body.contains("version 2<"));
+    answers(LAST - 1);
+    for version in [LAST, LAST - 6, LAST - 2, LAST] {
+        took.push(world.cli(&["rollback", &version.to_string(), "--app", "busy"]).ok().took);
+        answers(version);
+    }
+    eprintln!("rollbacks: {:.1?} to {:.1?}", took.iter().min(), took.iter().max());
     world.cli(&["ps", "restart", "--app", "busy"]).ok();
     world.cli(&["ps", "scale", "web=3", "--app", "busy"]).ok();
     world.cli(&["ps", "scale", "web=1", "--app", "busy"]).ok();
-    eprintln!("5 deploys, 2 rollbacks, restart, scale 1-3-1: 0 of {} requests failed", load.none_failed());
+    eprintln!("20 deploys, 5 rollbacks, restart, scale 1-3-1: 0 of {} requests failed", load.none_failed());
 }
 
 /// An app with its own server, which stops at once when it is told to.
