@@ -118,12 +118,13 @@ pub async fn run(options: ServeOptions) -> anyhow::Result<()> {
         git: git.clone(),
         info,
     };
+    // Before anybody can begin something new, so that what a crash left is never mistaken for it.
+    deployer.recover().await.context("operations of an earlier run could not be taken up")?;
     let socket = options.run.join("api.sock");
     tasks.spawn(web::serve(web, web::listen(&socket)?, stop.clone()));
     tasks.spawn(ingress_keeper::keep(options.clone(), ports.http, scheduler.clone(), stop.clone()));
     tasks.spawn(scheduler.clone().run(stop.clone()));
     tasks.spawn(watch_deadlines(operations.clone(), stop.clone()));
-    deployer.recover().await.context("operations of an earlier run could not be taken up")?;
     let setup_token = new_setup_token(&foundation, &apps).await?;
     let must_be_set_up = setup_token.is_some();
     ready::announce(&options, &addresses, foundation.installation.as_str(), setup_token, &stop).await?;
