@@ -179,6 +179,10 @@ async fn life_of_an_instance(subject: &dyn Subject, owner: Owner) {
 async fn stubborn_process_is_killed(subject: &dyn Subject, owner: Owner) {
     let engine = subject.engine();
     let id = engine.start(&spec(subject, &owner, "stubborn", Program::Stubborn)).await.unwrap();
+    // Before it says so, a polite signal still ends it.
+    while read_logs(&*engine, &id, LogQuery::default()).await.is_empty() {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
     engine.stop(&id, 1).await.unwrap();
     let seen = eventually(&*engine, &id, exited).await;
     assert!(matches!(seen.state, ContainerState::Exited { code: 137, oom_killed: false, .. }), "{seen:?}");

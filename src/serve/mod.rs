@@ -1,7 +1,7 @@
 //! The composition root: what is started in which order, and stopped in which.
 //!
 //! Order: directories and lock → database and keys → ports → engine, operations, scheduler, pipeline, verbs → git →
-//! HTTP on a Unix socket → the ingress process (adopted when one runs) → recovery of what a crash left → readiness.
+//! recovery of what a crash left → HTTP on a Unix socket → the ingress process (adopted when one runs) → readiness.
 //! Only this room knows every part; none of them knows this one.
 //!
 //! Invariants: the ingress is a process of its own and outlives this one; nothing is answered before the database is up

@@ -100,7 +100,7 @@ impl Subject for Lab {
         let sh = |script: &str| ["sh", "-c", script].map(str::to_owned).into();
         match program {
             Program::Forever => ["sleep", "600"].map(str::to_owned).into(),
-            Program::Stubborn => sh("trap '' TERM; while :; do sleep 1; done"),
+            Program::Stubborn => sh("trap '' TERM; echo armed; while :; do sleep 1; done"),
             Program::PrintsAndFails => sh("echo one; echo two; echo three >&2; exit 3"),
             Program::Ends => vec!["true".to_owned()],
             Program::EatsMemory => ["perl", "-e", "$x = 'x' x (512 * 1024 * 1024); sleep 600"].map(str::to_owned).into(),

@@ -53,7 +53,7 @@ impl Subject for Lab {
         let good = Script::default();
         let script = match program {
             Program::Forever => good,
-            Program::Stubborn => Script { ignores_stop: true, ..good },
+            Program::Stubborn => Script { ignores_stop: true, ..good }.printing(0, OutputStream::Stdout, "armed"),
             Program::PrintsAndFails => Script::exits(30, 3)
                 .printing(5, OutputStream::Stdout, "one")
                 .printing(10, OutputStream::Stdout, "two")
