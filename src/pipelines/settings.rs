@@ -23,7 +23,8 @@ pub struct BuildSettings {
     pub base_images: BTreeMap<String, String>,
     /// Build arguments that point package managers to another index (`PIP_INDEX_URL`, …); they never end in an image.
     pub build_args: BTreeMap<String, String>,
-    /// A file of CA certificates that builds must trust besides the usual ones, such as a company's own.
+    /// A bundle of all CA certificates that builds and apps shall trust (the usual ones and a company's own): tools read it
+    /// in place of theirs.
     pub extra_ca_file: Option<PathBuf>,
 }
 

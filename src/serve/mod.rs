@@ -52,6 +52,18 @@ const LOCK_PATIENCE: Duration = Duration::from_secs(5);
 /// How long the parts have to end after a stop was asked for.
 const STOP_DEADLINE: Duration = Duration::from_secs(20);
 
+/// Where apps find the operator's CA certificates, and what tells them so. An app's own configuration wins.
+const CA_FILE: &str = "/etc/wharf/ca-certificates.crt";
+const CA_VARIABLES: [&str; 7] = [
+    "SSL_CERT_FILE",
+    "REQUESTS_CA_BUNDLE",
+    "NODE_EXTRA_CA_CERTS",
+    "CURL_CA_BUNDLE",
+    "GIT_SSL_CAINFO",
+    "PIP_CERT",
+    "CARGO_HTTP_CAINFO",
+];
+
 /// What the parts have in common.
 struct Foundation {
     store: Store,
@@ -74,7 +86,7 @@ pub async fn run(options: ServeOptions) -> anyhow::Result<()> {
     let stop = CancellationToken::new();
     let tasks = TaskTracker::new();
 
-    let engine: Arc<dyn Engine> = Arc::new(DockerEngine::new(options.docker.clone(), foundation.installation.clone()));
+    let engine = docker_engine(&options, &foundation)?;
     let operations = Operations::new(foundation.store.clone(), foundation.clock.clone(), foundation.random.clone());
     let ingress = ingress::Client::new(options.run.join("ingress.sock"));
     let scheduler = Scheduler::new(scheduler_parts(&foundation, &options, &addresses, &engine, &operations, &ingress)?);
@@ -192,6 +204,26 @@ async fn lock(data: &Path) -> anyhow::Result<std::fs::File> {
     Ok(file)
 }
 
+/// Docker, which gives every container the operator's CA certificates where there are any.
+fn docker_engine(options: &ServeOptions, foundation: &Foundation) -> anyhow::Result<Arc<dyn Engine>> {
+    let engine = DockerEngine::new(options.docker.clone(), foundation.installation.clone());
+    Ok(match &foundation.settings.builds.extra_ca_file {
+        Some(file) => {
+            let certificates = std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
+            Arc::new(engine.with_file(CA_FILE, certificates))
+        }
+        None => Arc::new(engine),
+    })
+}
+
+/// The variables by which the usual languages and tools find CA certificates.
+fn ca_variables(settings: &PlatformSettings) -> std::collections::BTreeMap<String, String> {
+    if settings.builds.extra_ca_file.is_none() {
+        return std::collections::BTreeMap::new();
+    }
+    CA_VARIABLES.iter().map(|name| ((*name).to_owned(), CA_FILE.to_owned())).collect()
+}
+
 fn scheduler_parts(
     foundation: &Foundation,
     options: &ServeOptions,
@@ -209,7 +241,7 @@ fn scheduler_parts(
         operations: operations.clone(),
         ingress: ingress.clone(),
         portal: web::route(&addresses.portal_host(), &options.run.join("api.sock")),
-        apps_env: std::collections::BTreeMap::new(),
+        apps_env: ca_variables(&foundation.settings),
     })
 }
 

@@ -19,7 +19,11 @@ impl DockerEngine {
         let Some(id) = self.create_container(spec, true).await? else {
             return Err(EngineError::Refused(format!("the one-off container {name} exists already")));
         };
-        match self.attach_and_start(&id, spec.tty).await {
+        let attached = match self.furnish(&id).await {
+            Ok(()) => self.attach_and_start(&id, spec.tty).await,
+            Err(error) => Err(error),
+        };
+        match attached {
             Ok(attached) => Ok((id, attached)),
             Err(e) => {
                 if let Err(error) = self.remove_container(&id).await {

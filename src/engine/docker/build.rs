@@ -37,6 +37,7 @@ impl DockerEngine {
             installation: self.installation.clone(),
             client: self.client.load_full().into(),
             restarts: Default::default(),
+            files: Vec::new(),
             network_turn: Default::default(),
         };
         let (events, receiver) = mpsc::channel(EVENTS_WAITING);

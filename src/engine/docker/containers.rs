@@ -71,6 +71,7 @@ impl DockerEngine {
         if existed && spec.role == Role::Task && self.has_ended(&id).await? {
             return Ok(id);
         }
+        self.furnish(&id).await?;
         self.start_by_id(&id).await?;
         Ok(id)
     }

@@ -15,6 +15,7 @@ mod containers;
 mod convert;
 mod errors;
 mod events;
+mod files;
 mod images;
 mod labels;
 mod listening;
@@ -54,6 +55,8 @@ pub struct DockerEngine {
     client: ArcSwapOption<Docker>,
     /// How often this process started a container again in place; Docker itself counts only its own restarts.
     restarts: Mutex<BTreeMap<String, u32>>,
+    /// What every container gets before it starts: path without the leading slash, and content.
+    files: Vec<(String, Vec<u8>)>,
     /// Docker before 25 allows two networks of one name; making them one at a time keeps names unique.
     network_turn: tokio::sync::Mutex<()>,
 }
@@ -70,6 +73,7 @@ impl DockerEngine {
             installation,
             client: ArcSwapOption::empty(),
             restarts: Mutex::new(BTreeMap::new()),
+            files: Vec::new(),
             network_turn: tokio::sync::Mutex::new(()),
         }
     }

@@ -2,6 +2,7 @@
 
 use super::{Lab, with_docker};
 use crate::engine::conformance::{self, Program};
+use crate::engine::docker::DockerEngine;
 use crate::engine::{Engine, InstanceSpec, LogQuery};
 use futures_util::StreamExt;
 
@@ -52,6 +53,23 @@ async fn docker_confirms_the_limits() {
         assert_eq!((host.binds, inspect.mounts), (None, Some(vec![])));
         let networks = inspect.network_settings.unwrap().networks.unwrap();
         assert_eq!(networks.into_keys().collect::<Vec<_>>(), [conformance::network_of(&owner)]);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn files_of_the_installation_are_there_before_the_program_starts() {
+    with_docker(|lab| async move {
+        let owner = conformance::owner();
+        let engine = DockerEngine::new(DockerEngine::DEFAULT_SOCKET, lab.engine.installation.clone())
+            .with_file("/etc/wharf/ca-certificates.crt", b"a company's own\n".to_vec());
+        engine.ensure_network(&conformance::network_of(&owner), &owner).await.unwrap();
+        let command = ["cat", "/etc/wharf/ca-certificates.crt"].map(str::to_owned).into();
+        let spec = InstanceSpec { command: Some(command), ..conformance::task(&*lab, &owner, "reads", Program::Ends) };
+        let id = engine.start(&spec).await.unwrap();
+        assert_eq!(engine.wait(&id).await.unwrap(), 0);
+        let lines: Vec<_> = engine.logs(&id, LogQuery::default()).await.unwrap().map(Result::unwrap).collect().await;
+        assert_eq!(lines.iter().map(|l| l.line.as_str()).collect::<Vec<_>>(), ["a company's own"]);
     })
     .await;
 }
