@@ -142,7 +142,7 @@ impl Apps {
             revision: environment.serving_revision,
             target_revision: environment.target_revision,
             config_version: environment.config_version,
-            services: report.as_ref().map(|r| view::services(r, self.now())).unwrap_or_default(),
+            services: report.as_ref().map(view::services).unwrap_or_default(),
             operation: active,
             created_at: environment.created_at.rfc3339(),
         })

@@ -42,7 +42,7 @@ pub(super) fn state(environment: &Environment, report: Option<&EnvironmentReport
 }
 
 /// The services of what serves, then those of what is coming up.
-pub(super) fn services(report: &EnvironmentReport, now: Timestamp) -> Vec<ServiceView> {
+pub(super) fn services(report: &EnvironmentReport) -> Vec<ServiceView> {
     let shown = report.serving.or(report.target);
     let mut names: Vec<&str> = report.services.iter().map(|s| s.name.as_str()).collect();
     names.sort_unstable();
@@ -62,13 +62,13 @@ pub(super) fn services(report: &EnvironmentReport, now: Timestamp) -> Vec<Servic
                 wanted: any.map_or(0, |s| s.wanted),
                 healthy: any.map_or(0, |s| s.healthy),
                 waiting_for: report.waits.iter().filter(about).cloned().collect(),
-                instances: report.instances.iter().filter(|i| i.service == name).map(|i| instance(i, now)).collect(),
+                instances: report.instances.iter().filter(|i| i.service == name).map(instance).collect(),
             }
         })
         .collect()
 }
 
-fn instance(i: &InstanceReport, _now: Timestamp) -> InstanceView {
+fn instance(i: &InstanceReport) -> InstanceView {
     let state = match i.state {
         InstanceState::Created => "provision",
         InstanceState::Starting => "ready",

@@ -42,7 +42,6 @@ use crate::pipelines::Deployer;
 use crate::scheduler::{Scheduler, SchedulerParts};
 use crate::store::{Store, settings as stored};
 use crate::tenancy::credentials::hash_token;
-use crate::tenancy::store::people;
 use crate::tenancy::vault::Vault;
 
 /// How often deadlines of operations are looked at.
@@ -256,7 +255,7 @@ fn git_settings(options: &ServeOptions) -> anyhow::Result<crate::git::Settings> 
 
 /// A fresh one-time token while nobody has set the installation up; an earlier one is worth nothing any more.
 async fn new_setup_token(foundation: &Foundation, apps: &Apps) -> anyhow::Result<Option<String>> {
-    if !apps.needs_setup().await? || people::count(&foundation.store).await? > 0 {
+    if !apps.needs_setup().await? {
         return Ok(None);
     }
     let token = foundation.random.token();
