@@ -58,7 +58,7 @@ pub(super) fn services(report: &EnvironmentReport) -> Vec<ServiceView> {
             };
             ServiceView {
                 name: name.to_owned(),
-                kind: any.map_or("worker", |s| if s.kind == ServiceKind::Web { "web" } else { "worker" }).to_owned(),
+                kind: any.map_or(ServiceKind::Worker, |s| s.kind).as_str().to_owned(),
                 wanted: any.map_or(0, |s| s.wanted),
                 healthy: any.map_or(0, |s| s.healthy),
                 waiting_for: report.waits.iter().filter(about).cloned().collect(),

@@ -6,7 +6,7 @@ use crate::builds::{BuildPlan, CommandLine, HealthKind};
 use crate::engine::ImageFacts;
 use crate::kernel::name::ServiceName;
 use crate::stack::model::ReleaseCommand;
-use crate::stack::{HealthCheck, ImageRef, Limits, Service, ServiceKind, Stack};
+use crate::stack::{HealthCheck, ImageRef, Service, ServiceKind, Stack};
 
 /// Seconds between the polite and the forceful stop, as on Heroku.
 const STOP_GRACE_SECONDS: u32 = 30;
@@ -38,25 +38,19 @@ pub(super) fn from_plan(plan: &BuildPlan, image: &ImageRef, facts: &ImageFacts) 
         };
         ReleaseCommand { service, command: argv(command), deadline_seconds: RELEASE_DEADLINE_SECONDS }
     });
-    Ok(Stack { services, release })
+    Ok(Stack { services, release, ..Stack::default() })
 }
 
 /// The stack a bare image gives: one web service.
 pub(super) fn from_image(image: &ImageRef, facts: &ImageFacts) -> Stack {
     let port = port_of(facts, None);
     let service = Service {
-        kind: ServiceKind::Web,
-        image: image.clone(),
-        entrypoint: None,
-        command: None,
         environment: [("PORT".to_owned(), port.to_string())].into(),
         port: Some(port),
-        health: HealthCheck::default_for(ServiceKind::Web),
-        replicas: 1,
-        limits: Limits::default(),
         stop_grace_seconds: STOP_GRACE_SECONDS,
+        ..Service::new(ServiceKind::Web, image.clone())
     };
-    Stack { services: [(ServiceName::web(), service)].into(), release: None }
+    Stack { services: [(ServiceName::web(), service)].into(), ..Stack::default() }
 }
 
 fn dockerfile_port(plan: &BuildPlan, facts: &ImageFacts) -> u16 {
@@ -85,16 +79,13 @@ fn service_of(
     // The image starts its web process by itself; saying it again would only hide the image's entry point.
     let command = if kind == ServiceKind::Web && plan.dockerfile.is_none() { None } else { command.map(argv) };
     Service {
-        kind,
-        image: image.clone(),
-        entrypoint: None,
         command,
         environment,
         port: (kind == ServiceKind::Web).then_some(port),
         health: health_of(plan, kind, name),
         replicas,
-        limits: Limits::default(),
         stop_grace_seconds: STOP_GRACE_SECONDS,
+        ..Service::new(kind, image.clone())
     }
 }
 

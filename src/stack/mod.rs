@@ -7,6 +7,7 @@
 //! changes after it was stored; images in a revision are pinned by the engine's content id.
 
 pub mod diff;
+pub mod graph;
 pub mod model;
 
 pub use model::{HealthCheck, ImageRef, Limits, Protocol, Revision, Service, ServiceKind, Stack};

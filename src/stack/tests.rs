@@ -1,24 +1,18 @@
 use super::diff::diff;
+use super::model::*;
 use super::*;
 
 fn web(image: &str) -> Service {
     Service {
-        kind: ServiceKind::Web,
-        image: ImageRef { name: "shop".to_owned(), id: image.to_owned() },
-        entrypoint: None,
-        command: None,
         environment: [("PORT".to_owned(), "8080".to_owned())].into(),
         port: Some(8080),
-        health: HealthCheck::default_for(ServiceKind::Web),
-        replicas: 1,
-        limits: Limits::default(),
-        stop_grace_seconds: 10,
+        ..Service::new(ServiceKind::Web, ImageRef { name: "shop".to_owned(), id: image.to_owned() })
     }
 }
 
 fn stack(services: &[(&str, Service)]) -> Stack {
     let services = services.iter().map(|(n, s)| (n.parse().expect("a name"), s.clone())).collect();
-    Stack { services, release: None }
+    Stack { services, ..Stack::default() }
 }
 
 #[test]
@@ -59,4 +53,146 @@ fn the_difference_names_what_changed() {
         ]
     );
     assert!(diff(&new, &new).is_empty());
+}
+
+/// What an installation stored before the manifest could say more; its text and hash must stay what they were.
+const FIRST_FORM: &str = r#"{"services":{"web":{"kind":"web","image":{"name":"shop","id":"sha256:aa"},"environment":{"PORT":"8080"},"port":8080,"health":{"protocol":"tcp","interval_ms":5000,"timeout_ms":2000,"failures":3,"start_deadline_ms":60000,"settle_ms":500},"replicas":1,"limits":{"cpu_millis":1000,"memory_mib":512,"pids":512},"stop_grace_seconds":10}}}"#;
+
+#[test]
+fn stored_revisions_keep_their_json_and_their_hash() {
+    let stored: Stack = serde_json::from_str(FIRST_FORM).expect("the first form is read");
+    assert_eq!(stored, stack(&[("web", web("sha256:aa"))]));
+    assert_eq!(serde_json::to_string(&stored).expect("to JSON"), FIRST_FORM);
+    assert_eq!(stored.hash(3), "c61dc5c835b3738556cff4fb7b3c3b933fe26031b451942eb916beffaa8a7335");
+}
+
+#[test]
+fn a_full_service_survives_its_json() {
+    let mut service = web("sha256:aa");
+    service.care = Care::Pet;
+    service.criticality = Criticality::Critical;
+    service.depends_on = [("db".parse().expect("a name"), dependency(DependencyCondition::Healthy))].into();
+    service.routes = vec![Route {
+        host: RouteHost::Domain("shop.example.org".parse().expect("a host")),
+        path: "/".to_owned(),
+        strip_path: false,
+        port: 8080,
+        protocol: RouteProtocol::Grpc,
+    }];
+    service.rollout = Rollout {
+        strategy: Strategy::Canary,
+        steps: vec![Step { weight: 10, pause: Pause { seconds: Some(60), ..Pause::default() } }],
+        targeting: Some(Targeting::Header { name: "x-canary".to_owned(), value: None }),
+        max_surge: Some(Amount::Percent(25)),
+        ..Rollout::default()
+    };
+    service.scale = Some(Scale {
+        min: 0,
+        max: 5,
+        metrics: vec![Metric::Concurrency(20), Metric::Query { query: "queue".to_owned(), target_permille: 1500 }],
+        schedule: Vec::new(),
+        cooldown_seconds: None,
+        idle_seconds: Some(300),
+    });
+    let a = stack(&[("web", service)]);
+    let json = serde_json::to_string(&a).expect("to JSON");
+    assert_eq!(serde_json::from_str::<Stack>(&json).expect("from JSON"), a);
+}
+
+fn dependency(condition: DependencyCondition) -> Dependency {
+    Dependency { condition, optional: false, restart: false }
+}
+
+fn needing(needs: &[&str]) -> Service {
+    let depends_on = needs.iter().map(|n| (n.parse().expect("a name"), dependency(DependencyCondition::Started)));
+    Service { depends_on: depends_on.collect(), ..web("sha256:aa") }
+}
+
+fn names(waves: Vec<Vec<crate::kernel::name::ServiceName>>) -> Vec<String> {
+    waves.into_iter().map(|w| w.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")).collect()
+}
+
+#[test]
+fn services_start_after_what_they_need_and_stop_before_it() {
+    let shop = stack(&[
+        ("web", needing(&["api", "cache"])),
+        ("api", needing(&["db"])),
+        ("db", needing(&[])),
+        ("cache", needing(&["elsewhere"])),
+    ]);
+    assert_eq!(names(graph::start_order(&shop)), ["cache db", "api", "web"]);
+    assert_eq!(names(graph::stop_order(&shop)), ["web", "api", "cache db"]);
+    assert_eq!(graph::cycles(&shop), Vec::<Vec<_>>::new());
+    let on_db = graph::dependents(&shop, &"db".parse().expect("a name"));
+    assert_eq!(on_db.iter().map(ToString::to_string).collect::<Vec<_>>(), ["api", "web"]);
+}
+
+#[test]
+fn a_circle_is_named_and_does_not_make_the_order_endless() {
+    let knot = stack(&[
+        ("a", needing(&["b"])),
+        ("b", needing(&["c"])),
+        ("c", needing(&["a"])),
+        ("d", needing(&["a"])),
+        ("e", needing(&["e"])),
+        ("f", needing(&[])),
+    ]);
+    assert_eq!(names(graph::cycles(&knot)), ["a b c", "e"]);
+    assert_eq!(names(graph::start_order(&knot)), ["f", "a b c d e"]);
+}
+
+#[test]
+fn a_critical_service_on_a_less_critical_one_is_found() {
+    let mut web = needing(&["db"]);
+    web.criticality = Criticality::Critical;
+    let weak = graph::weak_dependencies(&stack(&[("web", web), ("db", needing(&[]))]));
+    assert_eq!(weak.len(), 1);
+    assert_eq!((weak[0].on.as_str(), weak[0].on_criticality), ("db", Criticality::Normal));
+}
+
+#[test]
+fn release_commands_come_in_start_order() {
+    let release = |c: &str| Some(Release { command: vec![c.to_owned()], deadline_seconds: 60 });
+    let (mut a, mut b) = (needing(&["b"]), needing(&[]));
+    (a.release, b.release) = (release("second"), release("first"));
+    let commands: Vec<String> =
+        stack(&[("a", a), ("b", b)]).release_commands().into_iter().flat_map(|r| r.command).collect();
+    assert_eq!(commands, ["first", "second"]);
+}
+
+#[test]
+fn references_are_filled_once_and_only_those_that_are_listed() {
+    let name = |n: &str| -> crate::kernel::name::VariableName { n.parse().expect("a name") };
+    let mut service = web("sha256:aa");
+    service.references = [name("PASSWORD")].into();
+    service.environment.insert("URL".to_owned(), "db://u:${{PASSWORD}}@db/${{OTHER}}${{".to_owned());
+    service.command = Some(vec!["redis-server".to_owned(), "--requirepass".to_owned(), "${{PASSWORD}}".to_owned()]);
+    let filled = service.fill(&|_| Some("${{PASSWORD}}!".to_owned())).expect("it has a value");
+    assert_eq!(filled.environment["URL"], "db://u:${{PASSWORD}}!@db/${{OTHER}}${{");
+    assert_eq!(filled.command.expect("a command")[2], "${{PASSWORD}}!");
+    assert_eq!(service.fill(&|_| None), Err(name("PASSWORD")));
+}
+
+#[test]
+fn networks_decide_who_may_talk() {
+    let within = |n: &[&str]| {
+        let networks = n.iter().map(|n| (n.parse().expect("a name"), Attachment::default())).collect();
+        Service { networks, ..needing(&[]) }
+    };
+    let s = stack(&[
+        ("web", within(&["front"])),
+        ("api", within(&["front", "back"])),
+        ("db", within(&["back"])),
+        ("any", within(&[])),
+        ("other", within(&["default"])),
+    ]);
+    let talk = |a: &str, b: &str| s.may_talk(&a.parse().expect("a name"), &b.parse().expect("a name"));
+    assert!(talk("web", "api") && talk("api", "db") && talk("any", "other"));
+    assert!(!talk("web", "db") && !talk("any", "db"));
+}
+
+#[test]
+fn amounts_round_in_the_direction_that_keeps_service() {
+    assert_eq!((Amount::Percent(25).of_up(10), Amount::Percent(25).of_down(10)), (3, 2));
+    assert_eq!((Amount::Count(3).of_up(2), Amount::Count(3).of_down(2)), (3, 2));
 }

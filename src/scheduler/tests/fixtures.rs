@@ -4,7 +4,7 @@ use crate::engine::Owner;
 use crate::kernel::clock::Timestamp;
 use crate::kernel::id::{EnvironmentId, ProjectId, TenantId};
 use crate::kernel::random::Random;
-use crate::stack::{HealthCheck, ImageRef, Limits, Service, ServiceKind, Stack};
+use crate::stack::{HealthCheck, ImageRef, Service, ServiceKind, Stack};
 
 /// The same ids for the same number.
 pub(super) fn owner(number: u32) -> (EnvironmentId, Owner) {
@@ -23,22 +23,17 @@ pub(super) fn owner(number: u32) -> (EnvironmentId, Owner) {
 pub(super) fn service(kind: ServiceKind, replicas: u32) -> Service {
     let settle_ms = if kind == ServiceKind::Web { 300 } else { 1_000 };
     Service {
-        kind,
-        image: ImageRef { name: "app:1".to_owned(), id: "sha256:1".to_owned() },
-        entrypoint: None,
-        command: None,
-        environment: std::collections::BTreeMap::new(),
         port: (kind == ServiceKind::Web).then_some(8080),
         health: HealthCheck { settle_ms, start_deadline_ms: 20_000, ..HealthCheck::default_for(kind) },
         replicas,
-        limits: Limits::default(),
         stop_grace_seconds: 3,
+        ..Service::new(kind, ImageRef { name: "app:1".to_owned(), id: "sha256:1".to_owned() })
     }
 }
 
 pub(super) fn stack_of<'a>(services: impl IntoIterator<Item = (&'a str, Service)>) -> Stack {
     let services = services.into_iter().map(|(name, s)| (name.parse().expect("a name"), s)).collect();
-    Stack { services, release: None }
+    Stack { services, ..Stack::default() }
 }
 
 /// The environment row that goes with an owner.
