@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::model::{Desired, DesiredEnvironment, Release, Target, Version, Wanted};
 use crate::engine::Owner;
 use crate::kernel::id::{EnvironmentId, OperationId};
+use crate::kernel::name::ServiceName;
 use crate::releases::{Attempt, store as releases};
 use crate::stack::Stack;
 use crate::store::{Store, StoreError};
@@ -44,8 +45,13 @@ impl Reader {
     pub(super) async fn read(&mut self, store: &Store, running: Vec<OperationId>) -> Result<Wish, StoreError> {
         let mut wish = Wish { domains: domains::every(store).await?, ..Wish::default() };
         wish.desired.operations = running.into_iter().collect();
+        let mut rows = releases::every_desired(store).await?;
+        let mut formations = releases::every_formation(store).await?;
         for environment in projects::every(store).await? {
-            if let Some(desired) = self.environment(store, &environment).await? {
+            // One that came between the two looks is found by the next pass.
+            if let Some(row) = rows.remove(&environment.id) {
+                let formation = formations.remove(&environment.id).unwrap_or_default();
+                let desired = self.environment(store, &environment, row, formation).await?;
                 wish.desired.environments.insert(environment.id.clone(), desired);
                 wish.environments.insert(environment.id.clone(), environment);
             }
@@ -58,9 +64,10 @@ impl Reader {
         &mut self,
         store: &Store,
         environment: &Environment,
-    ) -> Result<Option<DesiredEnvironment>, StoreError> {
+        row: releases::Desired,
+        formation: BTreeMap<ServiceName, u32>,
+    ) -> Result<DesiredEnvironment, StoreError> {
         let tenant = Tenant::platform(environment.tenant_id.clone());
-        let Some(row) = releases::desired(store, &tenant, &environment.id).await? else { return Ok(None) };
         let wanted = match (row.destroyed, row.stopped) {
             (true, _) => Wanted::Destroyed,
             (false, true) => Wanted::Stopped,
@@ -82,8 +89,7 @@ impl Reader {
             project: environment.project_id.clone(),
             environment: environment.id.clone(),
         };
-        let formation = releases::formation(store, &tenant, &environment.id).await?;
-        Ok(Some(DesiredEnvironment { owner, wanted, target, serving, formation }))
+        Ok(DesiredEnvironment { owner, wanted, target, serving, formation })
     }
 
     async fn release(

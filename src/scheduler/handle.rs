@@ -182,7 +182,13 @@ impl Scheduler {
         self.inner.passed.send_modify(|n| *n += 1);
     }
 
-    /// Whether anything is waited for anywhere.
+    /// Whether everything that is wanted was so at the last pass; false before the first.
+    #[must_use]
+    pub fn is_at_rest(&self) -> bool {
+        self.passes() > 0 && self.is_settled()
+    }
+
+    /// Whether nothing is waited for anywhere.
     pub(super) fn is_settled(&self) -> bool {
         let report = lock(&self.inner.report);
         report.blind.is_none() && report.environments.values().all(|e| e.settled)

@@ -1,14 +1,15 @@
 //! An independent look at a plan: it shares no code with the planner, knows only what must never happen, and is
 //! asked before every execution. A plan with a finding is not carried out for that environment.
 
-use std::collections::BTreeSet;
+use std::cell::OnceCell;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::health::Verdict;
-use super::model::{Action, Desired, EngineView, Plan, StopCause, Version, Wanted, World};
+use super::model::{Action, Desired, EngineView, Plan, StopCause, Version, Wanted, World, network_name};
 use crate::engine::{ContainerState, InstanceKey, Observed, Role};
 use crate::kernel::clock::Timestamp;
 use crate::kernel::id::EnvironmentId;
-use crate::stack::ServiceKind;
+use crate::stack::{Service, ServiceKind};
 
 /// A rule that a plan breaks.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,7 +27,10 @@ pub fn lint(plan: &Plan, desired: &Desired, world: &World, now: Timestamp) -> Ve
         let text = "something is planned although the engine did not answer".to_owned();
         return if quiet { Vec::new() } else { vec![Finding { environment: None, text }] };
     };
-    let mut look = Look { desired, world, containers, now, findings: Vec::new() };
+    let mut by_id: Vec<&Observed> = containers.iter().collect();
+    by_id.sort_by(|a, b| a.id.cmp(&b.id));
+    let mut look =
+        Look { desired, world, by_id, by_key: OnceCell::new(), networks: OnceCell::new(), now, findings: Vec::new() };
     let mut subjects = BTreeSet::new();
     for action in &plan.actions {
         if !subjects.insert(action.subject()) {
@@ -50,18 +54,39 @@ fn environment_of(action: &Action) -> Option<EnvironmentId> {
 struct Look<'a> {
     desired: &'a Desired,
     world: &'a World,
-    containers: &'a [Observed],
+    by_id: Vec<&'a Observed>,
+    /// The instances of each key, in the order of their ids; looked at only when something is to be done.
+    by_key: OnceCell<BTreeMap<&'a InstanceKey, Vec<&'a Observed>>>,
+    /// Networks that something wanted or something left over is in.
+    networks: OnceCell<BTreeSet<String>>,
     now: Timestamp,
     findings: Vec<Finding>,
 }
 
-impl Look<'_> {
+impl<'a> Look<'a> {
     fn find(&mut self, environment: Option<EnvironmentId>, text: String) {
         self.findings.push(Finding { environment, text });
     }
 
-    fn container(&self, id: &str) -> Option<&Observed> {
-        self.containers.iter().find(|c| c.id == id)
+    fn container(&self, id: &str) -> Option<&'a Observed> {
+        let place = self.by_id.binary_search_by(|c| c.id.as_str().cmp(id)).ok()?;
+        Some(self.by_id[place])
+    }
+
+    /// All containers of a key.
+    fn of(&self, key: &InstanceKey) -> &[&'a Observed] {
+        let by_key = self.by_key.get_or_init(|| {
+            let mut by_key: BTreeMap<&InstanceKey, Vec<&Observed>> = BTreeMap::new();
+            for container in self.by_id.iter().filter(|c| c.role == Role::Instance) {
+                by_key.entry(&container.key).or_default().push(container);
+            }
+            by_key
+        });
+        by_key.get(key).map_or(&[], Vec::as_slice)
+    }
+
+    fn is_double(&self, key: &InstanceKey, id: &str) -> bool {
+        self.of(key).iter().any(|c| c.id.as_str() < id)
     }
 
     fn check(&mut self, action: &Action) {
@@ -90,11 +115,10 @@ impl Look<'_> {
     }
 
     fn start(&self, key: &InstanceKey, owner: &crate::engine::Owner) -> Option<&'static str> {
-        let there = |c: &&Observed| c.role == Role::Instance && c.key == *key && c.state != ContainerState::Created;
         if !self.is_wanted(key) {
             return Some("starts what is not wanted");
         }
-        if self.containers.iter().find(there).is_some() {
+        if self.of(key).iter().any(|c| c.state != ContainerState::Created) {
             return Some("starts what is there");
         }
         let theirs = self.desired.environments.get(&key.environment).is_none_or(|e| e.owner != *owner);
@@ -117,7 +141,7 @@ impl Look<'_> {
         if routable && self.world.ingress.may_route(id) {
             return Some("stops what may still get requests");
         }
-        let duplicate = self.containers.iter().any(|c| c.key == *key && c.id.as_str() < id);
+        let duplicate = self.is_double(key, id);
         if cause == StopCause::Retired && self.is_wanted(key) && !duplicate {
             return Some("retires what is wanted");
         }
@@ -129,7 +153,7 @@ impl Look<'_> {
 
     fn remove(&self, key: &InstanceKey, id: &str) -> Option<&'static str> {
         let runs = self.container(id).is_some_and(|c| matches!(c.state, ContainerState::Running { .. }));
-        let duplicate = self.containers.iter().any(|c| c.key == *key && c.id.as_str() < id);
+        let duplicate = self.is_double(key, id);
         match (runs, self.is_wanted(key) && !duplicate) {
             (true, _) => Some("removes what runs"),
             (_, true) => Some("removes what is wanted"),
@@ -148,15 +172,15 @@ impl Look<'_> {
         let Some(target) = desired.target.as_ref().filter(|t| t.release.version == version) else {
             return Some("lets serve what is no target");
         };
-        let short = target.release.stack.services.iter().any(|(name, service)| {
-            let healthy = self.containers.iter().filter(|c| {
-                c.key.environment == *environment
-                    && c.key.service == *name
-                    && (c.key.revision, c.key.generation) == (version.revision, version.generation)
-                    && matches!(self.world.verdict(c, service, self.now), Some(Verdict::Healthy { .. }))
+        let passed = |key: &InstanceKey, service: &Service| {
+            self.of(key).iter().any(|c| {
+                matches!(self.world.verdict(c, service, self.now), Some(Verdict::Healthy { .. }))
                     && self.world.facts.get(&c.id).is_some_and(|f| !f.doubted)
-            });
-            healthy.map(|c| c.key.slot).collect::<BTreeSet<_>>().len() < desired.replicas(name, service) as usize
+            })
+        };
+        let short = target.release.stack.services.iter().any(|(name, service)| {
+            let slots = 1..=desired.replicas(name, service);
+            slots.into_iter().any(|slot| !passed(&target.release.key(environment, name, slot), service))
         });
         short.then_some("lets serve what has not passed")
     }
@@ -167,13 +191,12 @@ impl Look<'_> {
     }
 
     fn remove_network(&self, name: &str) -> Option<&'static str> {
-        let used = self.containers.iter().any(|c| super::model::network_name(&c.key.environment) == name);
-        let wanted = self
-            .desired
-            .environments
-            .iter()
-            .any(|(id, e)| e.wanted != Wanted::Destroyed && super::model::network_name(id) == name);
-        (used || wanted).then_some("removes a network that is needed")
+        let needed = self.networks.get_or_init(|| {
+            let wanted = self.desired.environments.iter().filter(|(_, e)| e.wanted != Wanted::Destroyed);
+            let used = self.by_id.iter().map(|c| &c.key.environment).collect::<BTreeSet<_>>();
+            wanted.map(|(id, _)| id).chain(used).map(network_name).collect()
+        });
+        needed.contains(name).then_some("removes a network that is needed")
     }
 
     fn check_joined(&mut self, id: &str) {

@@ -10,7 +10,7 @@ use super::model::{Action, Desired, EngineView, Facts, IngressView, StopCause, S
 use super::policy::Policy;
 use crate::engine::{ContainerState, InstanceKey, Observed, Role};
 use crate::kernel::clock::Timestamp;
-use crate::stack::HealthCheck;
+use crate::stack::{HealthCheck, Protocol};
 
 /// For so long after the engine failed to answer, a container missing from its list is still believed to be
 /// there: engines are known to answer with short lists just after they come back.
@@ -116,11 +116,21 @@ impl Memory {
     fn carry_over_doubted(&self, containers: &mut Vec<Observed>, now: Timestamp) -> BTreeSet<String> {
         let Some((before, _)) = &self.seen else { return BTreeSet::new() };
         let doubt = now.since_ms(self.doubt_since) < DOUBT_MS;
-        let missing: Vec<Observed> = before
+        let absent = |b: &&Observed| containers.binary_search_by(|c| c.id.cmp(&b.id)).is_err();
+        let gone: Vec<&Observed> = before
             .iter()
             .filter(|b| b.role == Role::Instance && matches!(b.state, ContainerState::Running { .. }))
+            .filter(absent)
+            .collect();
+        if gone.is_empty() {
+            return BTreeSet::new();
+        }
+        let keys: BTreeSet<&InstanceKey> =
+            containers.iter().filter(|c| c.role == Role::Instance).map(|c| &c.key).collect();
+        let missing: Vec<Observed> = gone
+            .into_iter()
             // One that was made anew under the same key proves that the old one is gone.
-            .filter(|b| !containers.iter().any(|c| c.id == b.id || (c.role == b.role && c.key == b.key)))
+            .filter(|b| !keys.contains(&b.key))
             .filter(|b| {
                 let pass = self.facts.get(&b.id).and_then(|f| f.health.last_pass);
                 let answers = pass.is_some_and(|at| now.since_ms(at) < PROBE_PROOF_MS);
@@ -131,10 +141,8 @@ impl Memory {
             .cloned()
             .collect();
         let ids = missing.iter().map(|c| c.id.clone()).collect();
-        if !missing.is_empty() {
-            containers.extend(missing);
-            containers.sort_by(|a, b| a.id.cmp(&b.id));
-        }
+        containers.extend(missing);
+        containers.sort_by(|a, b| a.id.cmp(&b.id));
         ids
     }
 
@@ -177,7 +185,9 @@ impl Memory {
     /// A probe of the run of a container that began at `run` came back. True when that changes the judgement on it.
     pub fn probed(&mut self, desired: &Desired, id: &str, run: Timestamp, probe: Probe, now: Timestamp) -> bool {
         let Some((containers, _)) = &self.seen else { return false };
-        let Some(container) = containers.iter().find(|c| c.id == id) else { return false };
+        // The list is kept in the order of the ids.
+        let Ok(place) = containers.binary_search_by(|c| c.id.as_str().cmp(id)) else { return false };
+        let container = &containers[place];
         let Some(service) =
             desired.environments.get(&container.key.environment).and_then(|e| e.service_of(&container.key))
         else {
@@ -190,22 +200,33 @@ impl Memory {
         kind(&facts.health) != before
     }
 
-    /// Every running instance of a release that is wanted, with what a probe of it needs.
+    /// The running instances of releases that are wanted which are `due` to be asked, with what a probe of them needs.
     #[must_use]
-    pub fn probe_targets(&self, desired: &Desired) -> Vec<ProbeTarget> {
+    pub fn probe_targets(
+        &self,
+        desired: &Desired,
+        mut due: impl FnMut(&str, Timestamp, &HealthCheck, &Health) -> bool,
+    ) -> Vec<ProbeTarget> {
         let Some((containers, _)) = &self.seen else { return Vec::new() };
         let running = containers.iter().filter(|c| c.role == Role::Instance);
-        running.filter_map(|c| self.probe_target(desired, c)).collect()
+        running.filter_map(|c| self.probe_target(desired, c, &mut due)).collect()
     }
 
-    fn probe_target(&self, desired: &Desired, container: &Observed) -> Option<ProbeTarget> {
+    fn probe_target(
+        &self,
+        desired: &Desired,
+        container: &Observed,
+        due: &mut impl FnMut(&str, Timestamp, &HealthCheck, &Health) -> bool,
+    ) -> Option<ProbeTarget> {
         let ContainerState::Running { started_at } = container.state else { return None };
         let service = desired.environments.get(&container.key.environment)?.service_of(&container.key)?;
         let facts = self.facts.get(&container.id).filter(|f| f.run == Some(started_at))?;
-        Some(ProbeTarget {
+        let address = SocketAddr::new(container.address?, service.port?);
+        let asked = service.health.protocol != Protocol::Process;
+        (asked && due(&container.id, started_at, &service.health, &facts.health)).then(|| ProbeTarget {
             id: container.id.clone(),
             run: started_at,
-            address: SocketAddr::new(container.address?, service.port?),
+            address,
             check: service.health.clone(),
             health: facts.health.clone(),
         })
@@ -323,6 +344,7 @@ impl Memory {
             return true;
         }
         let doubt = now.since_ms(self.doubt_since) < DOUBT_MS;
+        let by_key: BTreeMap<&InstanceKey, &Observed> = containers.iter().rev().map(|c| (&c.key, c)).collect();
         let serving = desired.environments.iter().filter(|(_, e)| e.wanted == Wanted::Run);
         let mut wanted = serving.filter_map(|(id, e)| e.serving.as_ref().map(|release| (id, e, release))).flat_map(
             |(id, e, release)| {
@@ -331,7 +353,7 @@ impl Memory {
                 })
             },
         );
-        wanted.all(|(key, service)| match containers.iter().find(|c| c.key == key) {
+        wanted.all(|(key, service)| match by_key.get(&key) {
             None => !doubt,
             Some(c) => {
                 !matches!(c.state, ContainerState::Running { .. })

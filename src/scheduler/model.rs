@@ -81,6 +81,12 @@ pub struct DesiredEnvironment {
 }
 
 impl DesiredEnvironment {
+    /// One where this release serves and no other is on its way.
+    #[must_use]
+    pub fn new(owner: Owner, wanted: Wanted, serving: Option<Release>) -> Self {
+        Self { owner, wanted, target: None, serving, formation: BTreeMap::new() }
+    }
+
     /// How many instances of a service are wanted.
     #[must_use]
     pub fn replicas(&self, name: &ServiceName, service: &Service) -> u32 {
@@ -95,8 +101,13 @@ impl DesiredEnvironment {
     /// The service an instance belongs to, when its version is one of those wanted.
     #[must_use]
     pub fn service_of(&self, key: &InstanceKey) -> Option<&Service> {
-        let version = version_of(key);
-        self.releases().find(|r| r.version == version).and_then(|r| r.stack.services.get(&key.service))
+        self.service(&key.service, version_of(key))
+    }
+
+    /// A service of a version, when that is one of those wanted.
+    #[must_use]
+    pub fn service(&self, name: &ServiceName, version: Version) -> Option<&Service> {
+        self.releases().find(|r| r.version == version).and_then(|r| r.stack.services.get(name))
     }
 }
 
@@ -198,10 +209,15 @@ impl World {
     /// The verdict on a container; `None` when it does not run or is not known.
     #[must_use]
     pub fn verdict(&self, container: &Observed, service: &Service, now: Timestamp) -> Option<Verdict> {
-        let ContainerState::Running { started_at } = container.state else { return None };
-        let facts = self.facts.get(&container.id).filter(|f| f.run == Some(started_at))?;
-        Some(facts.health.verdict(&service.health, started_at, now))
+        verdict(container, self.facts.get(&container.id)?, service, now)
     }
+}
+
+/// The verdict on a container by what is known of it; `None` when it does not run, or another run is known.
+#[must_use]
+pub fn verdict(container: &Observed, facts: &Facts, service: &Service, now: Timestamp) -> Option<Verdict> {
+    let ContainerState::Running { started_at } = container.state else { return None };
+    (facts.run == Some(started_at)).then(|| facts.health.verdict(&service.health, started_at, now))
 }
 
 /// What an action is about; never two actions on the same subject at a time.

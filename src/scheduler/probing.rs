@@ -9,12 +9,15 @@ use tokio::task::JoinSet;
 use super::handle::{Scheduler, lock};
 use super::memory::ProbeTarget;
 use crate::kernel::clock::Timestamp;
-use crate::stack::Protocol;
 
 /// Probes at the same time.
 const AT_ONCE: usize = 64;
 /// Longest sleep between two looks at what is due.
 const LONGEST_SLEEP_MS: i64 = 1_000;
+/// Instances that are asked at intervals of at least [`CALM_INTERVAL_MS`] are asked in rounds this far apart, so that
+/// many of them do not make a look at all of them necessary for each.
+const ROUND_MS: i64 = 200;
+const CALM_INTERVAL_MS: i64 = 1_000;
 /// A refused connection is looked into this long after the start at the earliest, and this often.
 const LOOK_CLOSER_AFTER_MS: i64 = 1_500;
 
@@ -24,6 +27,15 @@ struct Asked {
     at: Timestamp,
     looked_closer_at: Timestamp,
     under_way: bool,
+    /// The round of looking that found it last; what is not found any more is forgotten.
+    seen: u64,
+}
+
+/// What one look at everything found.
+struct Look {
+    due: Vec<ProbeTarget>,
+    /// When to look again.
+    next: Timestamp,
 }
 
 impl Scheduler {
@@ -31,35 +43,66 @@ impl Scheduler {
     pub(super) async fn keep_probing(&self) {
         let mut asked: BTreeMap<String, Asked> = BTreeMap::new();
         let mut probes: JoinSet<String> = JoinSet::new();
-        loop {
+        for round in 0.. {
             let now = self.inner.parts.clock.now();
-            let wish = Arc::clone(&lock(&self.inner.wish));
-            let targets = lock(&self.inner.memory).probe_targets(&wish.desired);
-            asked.retain(|id, a| targets.iter().any(|t| t.id == *id && t.run == a.run));
-            let mut sleep_ms = LONGEST_SLEEP_MS;
-            for target in targets.into_iter().filter(|t| t.check.protocol != Protocol::Process) {
-                let last = asked.entry(target.id.clone()).or_insert_with(|| Asked::never(target.run));
-                let due = last.at.plus_ms(target.health.interval_ms(&target.check, now));
-                if last.under_way || (now >= due && probes.len() >= AT_ONCE) {
+            let look = self.look_who_is_due(&mut asked, round, now);
+            let mut left = 0;
+            for target in look.due {
+                if probes.len() >= AT_ONCE {
+                    left += 1;
                     continue;
                 }
-                if now < due {
-                    sleep_ms = sleep_ms.min(due.since_ms(now));
-                    continue;
-                }
+                let Some(last) = asked.get_mut(&target.id) else { continue };
                 let closer = last.ask(&target, now);
                 let this = self.clone();
                 probes.spawn(async move { this.probe(target, closer).await });
             }
-            let sleep = Duration::from_millis(u64::try_from(sleep_ms.max(1)).unwrap_or(1));
+            self.wait_for_round(&mut asked, &mut probes, look.next, left > 0).await;
+        }
+    }
+
+    fn look_who_is_due(&self, asked: &mut BTreeMap<String, Asked>, round: u64, now: Timestamp) -> Look {
+        let wish = Arc::clone(&lock(&self.inner.wish));
+        let mut next = now.plus_ms(LONGEST_SLEEP_MS);
+        let due = lock(&self.inner.memory).probe_targets(&wish.desired, |id, run, check, health| {
+            if asked.get(id).is_none_or(|a| a.run != run) {
+                asked.insert(id.to_owned(), Asked::never(run));
+            }
+            let Some(last) = asked.get_mut(id) else { return false };
+            last.seen = round;
+            let interval = health.interval_ms(check, now);
+            let at = last.at.plus_ms(interval);
+            let is_due = now >= at && !last.under_way;
+            let again = if is_due || last.under_way { now.plus_ms(interval) } else { at };
+            let rounded = if interval >= CALM_INTERVAL_MS { again.max(now.plus_ms(ROUND_MS)) } else { again };
+            next = next.min(rounded);
+            is_due
+        });
+        asked.retain(|_, a| a.seen == round);
+        Look { due, next }
+    }
+
+    /// Until it is time, something may have changed, or (when more is due than there were places) a place is free.
+    async fn wait_for_round(
+        &self,
+        asked: &mut BTreeMap<String, Asked>,
+        probes: &mut JoinSet<String>,
+        next: Timestamp,
+        short_of_places: bool,
+    ) {
+        loop {
+            let wait = next.since_ms(self.inner.parts.clock.now()).max(1);
             tokio::select! {
                 Some(done) = probes.join_next() => {
                     if let Ok(id) = done && let Some(last) = asked.get_mut(&id) {
                         last.under_way = false;
                     }
+                    if short_of_places {
+                        return;
+                    }
                 }
-                () = self.inner.probe_wake.notified() => {}
-                () = tokio::time::sleep(sleep) => {}
+                () = self.inner.probe_wake.notified() => return,
+                () = tokio::time::sleep(Duration::from_millis(u64::try_from(wait).unwrap_or(1))) => return,
             }
         }
     }
@@ -79,7 +122,7 @@ impl Scheduler {
 impl Asked {
     fn never(run: Timestamp) -> Self {
         let long_ago = Timestamp(i64::MIN / 2);
-        Self { run, at: long_ago, looked_closer_at: long_ago, under_way: false }
+        Self { run, at: long_ago, looked_closer_at: long_ago, under_way: false, seen: 0 }
     }
 
     /// Notes that it is being asked; says whether a refusal may be looked into.

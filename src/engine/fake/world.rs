@@ -108,7 +108,8 @@ impl World {
             state: ContainerState::Created,
             started_at: Timestamp::default(),
             restarts: 0,
-            address: Ipv4Addr::new(10, 99, high, low).into(),
+            // Of the loopback network, so that a test can stand in for what listens there.
+            address: Ipv4Addr::new(127, 99, high, low).into(),
             foreign,
             output: Vec::new(),
             printed: 0,

@@ -22,10 +22,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::model::{Action, Desired, EngineView, Plan, Wanted, World, network_name};
 use super::policy::Policy;
 use super::report::{EnvironmentReport, Phase, Report};
-use crate::engine::{Observed, Role};
+use crate::engine::Role;
 use crate::kernel::clock::Timestamp;
 use crate::kernel::id::EnvironmentId;
-use scene::{Draft, Scene};
+use scene::{Draft, Scene, Seat, seats};
 
 /// What to do now so that the world comes nearer to what is desired.
 pub fn plan(desired: &Desired, world: &World, policy: &Policy, now: Timestamp) -> Plan {
@@ -36,32 +36,35 @@ pub fn plan(desired: &Desired, world: &World, policy: &Policy, now: Timestamp) -
             return Plan { actions: Vec::new(), joined: None, report };
         }
     };
-    let mut by_environment: BTreeMap<&EnvironmentId, Vec<&Observed>> = BTreeMap::new();
-    for container in containers {
-        by_environment.entry(&container.key.environment).or_default().push(container);
+    let mut by_environment: BTreeMap<&EnvironmentId, Vec<Seat<'_>>> = BTreeMap::new();
+    for seat in seats(world, containers) {
+        by_environment.entry(&seat.container.key.environment).or_default().push(seat);
     }
-    let mut plan = Plan { actions: Vec::new(), joined: Some(BTreeSet::new()), report: Report::default() };
-    let ids: BTreeSet<&EnvironmentId> = desired.environments.keys().chain(by_environment.keys().copied()).collect();
-    for id in ids {
+    let mut plan = Plan { actions: Vec::new(), joined: None, report: Report::default() };
+    let mut joined: Vec<&str> = Vec::new();
+    let environments: BTreeSet<&EnvironmentId> =
+        desired.environments.keys().chain(by_environment.keys().copied()).collect();
+    for id in &environments {
+        let id: &EnvironmentId = id;
         let mine = by_environment.remove(id).unwrap_or_default();
         remove_leftover_tasks(desired, world, &mine, &mut plan.actions);
         let scene = Scene::new(id, desired.environments.get(id), mine, networks, world, policy, now);
         let mut draft = Draft::default();
         let report = plan_environment(&scene, &mut draft);
         plan.actions.append(&mut draft.actions);
-        if let Some(joined) = &mut plan.joined {
-            joined.append(&mut draft.joined);
-        }
+        joined.append(&mut draft.joined);
         if let Some(report) = report {
             plan.report.environments.insert(id.clone(), report);
         }
     }
-    remove_stray_networks(desired, world, containers, networks, &mut plan.actions);
+    remove_stray_networks(world, &environments, networks, &mut plan.actions);
+    joined.sort_unstable();
+    plan.joined = Some(joined.into_iter().map(str::to_owned).collect());
     plan
 }
 
 /// One environment; the report is for those that are desired, not for what is left of forgotten ones.
-fn plan_environment(scene: &Scene<'_>, draft: &mut Draft) -> Option<EnvironmentReport> {
+fn plan_environment<'a>(scene: &Scene<'a>, draft: &mut Draft<'a>) -> Option<EnvironmentReport> {
     let Some(desired) = scene.desired else {
         retire::retire(scene, draft);
         return None;
@@ -81,7 +84,7 @@ fn plan_environment(scene: &Scene<'_>, draft: &mut Draft) -> Option<EnvironmentR
     if desired.wanted == Wanted::Destroyed {
         remove_network(scene, draft);
     }
-    let routed = wait_for_routes(scene, draft);
+    let routed = wait_for_routes(draft);
     let phase = phase(scene, draft);
     Some(EnvironmentReport {
         phase,
@@ -96,7 +99,7 @@ fn plan_environment(scene: &Scene<'_>, draft: &mut Draft) -> Option<EnvironmentR
     })
 }
 
-fn ensure_network(scene: &Scene<'_>, draft: &mut Draft) {
+fn ensure_network(scene: &Scene<'_>, draft: &mut Draft<'_>) {
     let name = network_name(scene.environment);
     if let Some(desired) = scene.desired
         && !scene.networks.contains(&name)
@@ -107,7 +110,7 @@ fn ensure_network(scene: &Scene<'_>, draft: &mut Draft) {
     }
 }
 
-fn remove_network(scene: &Scene<'_>, draft: &mut Draft) {
+fn remove_network(scene: &Scene<'_>, draft: &mut Draft<'_>) {
     let name = network_name(scene.environment);
     if scene.networks.contains(&name) {
         draft.waits.push("the private network is being removed".to_owned());
@@ -117,7 +120,7 @@ fn remove_network(scene: &Scene<'_>, draft: &mut Draft) {
     }
 }
 
-fn remove_leftover_tasks(desired: &Desired, world: &World, containers: &[&Observed], actions: &mut Vec<Action>) {
+fn remove_leftover_tasks(desired: &Desired, world: &World, containers: &[Seat<'_>], actions: &mut Vec<Action>) {
     for task in containers.iter().filter(|c| c.role == Role::Task) {
         if task.operation.as_ref().is_none_or(|op| !desired.operations.contains(op)) {
             let action = Action::RemoveTask { environment: task.key.environment.clone(), id: task.id.clone() };
@@ -130,14 +133,12 @@ fn remove_leftover_tasks(desired: &Desired, world: &World, containers: &[&Observ
 
 /// Networks of environments that are not known any more, once nothing is left in them.
 fn remove_stray_networks(
-    desired: &Desired,
     world: &World,
-    containers: &[Observed],
+    environments: &BTreeSet<&EnvironmentId>,
     networks: &BTreeSet<String>,
     actions: &mut Vec<Action>,
 ) {
-    let wanted: BTreeSet<String> =
-        desired.environments.keys().chain(containers.iter().map(|c| &c.key.environment)).map(network_name).collect();
+    let wanted: BTreeSet<String> = environments.iter().map(|id| network_name(id)).collect();
     for name in networks.difference(&wanted) {
         let action = Action::RemoveNetwork { name: name.clone() };
         if !world.busy.contains(&action.subject()) {
@@ -147,18 +148,14 @@ fn remove_stray_networks(
 }
 
 /// Being healthy is not yet being reached: the ingress must have applied the table. True when it has.
-fn wait_for_routes(scene: &Scene<'_>, draft: &mut Draft) -> bool {
-    let missing = match &scene.world.ingress.applied {
-        Some(applied) => draft.joined.iter().filter(|id| !applied.contains(*id)).count(),
-        None => draft.joined.len(),
-    };
-    if missing > 0 {
+fn wait_for_routes(draft: &mut Draft<'_>) -> bool {
+    if draft.unrouted > 0 {
         draft.waits.push("the ingress has not applied the newest routes yet".to_owned());
     }
-    missing == 0
+    draft.unrouted == 0
 }
 
-fn phase(scene: &Scene<'_>, draft: &Draft) -> Phase {
+fn phase(scene: &Scene<'_>, draft: &Draft<'_>) -> Phase {
     let Some(desired) = scene.desired else { return Phase::Destroy };
     let settled = draft.actions.is_empty() && draft.waits.is_empty();
     match (desired.wanted, &desired.serving, &desired.target) {

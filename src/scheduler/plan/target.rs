@@ -16,7 +16,7 @@ enum Judgement {
 }
 
 /// One step of a target on its way to traffic.
-pub(super) fn converge(scene: &Scene<'_>, target: &Target, draft: &mut Draft) {
+pub(super) fn converge<'a>(scene: &Scene<'a>, target: &Target, draft: &mut Draft<'a>) {
     let environment = scene.environment.clone();
     let version = target.release.version;
     match judge(scene, target) {
@@ -43,18 +43,19 @@ fn judge(scene: &Scene<'_>, target: &Target) -> Judgement {
     let mut waiting = Vec::new();
     let mut passed = 0;
     for (name, service) in &target.release.stack.services {
+        let set = scene.set(&target.release, name);
         for slot in 1..=desired.replicas(name, service) {
             let key = scene.key(&target.release, name, slot);
-            let condition = scene.condition(&key, service);
+            let condition = scene.condition(set, slot, service);
             if let Some(reason) = hopeless(scene, &key, service, &condition) {
                 return Judgement::Failed(reason);
             }
             match condition {
-                Condition::Healthy { container } if scene.facts(container).is_some_and(|f| f.doubted) => {
+                Condition::Healthy { seat } if seat.is_doubted() => {
                     waiting.push(format!("{} is missing from the engine's list", words::name(&key)));
                 }
                 Condition::Healthy { .. } => passed += 1,
-                Condition::Starting { container } => waiting.push(words::starting(scene, container, service)),
+                Condition::Starting { seat } => waiting.push(words::starting(scene, seat, service)),
                 _ => waiting.push(format!("{} is not up", words::name(&key))),
             }
         }
@@ -76,15 +77,14 @@ fn hopeless(scene: &Scene<'_>, key: &InstanceKey, service: &Service, condition: 
     {
         return Some(words::start_failed(key, trouble));
     }
-    match condition {
-        Condition::Exited { container, code, oom_killed, at } => {
-            let crashes = scene.facts(container).map_or(1, |f| f.crashes);
-            let decided = *oom_killed || crashes >= attempts;
-            decided.then(|| words::ended_for_good(scene, container, service, *code, *oom_killed, *at, crashes))
+    match *condition {
+        Condition::Exited { seat, code, oom_killed, at } => {
+            let decided = oom_killed || seat.crashes() >= attempts;
+            decided.then(|| words::ended_for_good(seat, service, code, oom_killed, at))
         }
-        Condition::Late { container } => Some(words::never_healthy(scene, container, service)),
-        Condition::Starting { container } => {
-            let health = &scene.facts(container)?.health;
+        Condition::Late { seat } => Some(words::never_healthy(seat, service)),
+        Condition::Starting { seat } => {
+            let health = &seat.facts?.health;
             let misplaced = scene.now.since_ms(health.misplaced_since?) >= scene.policy.misplaced_ms;
             misplaced.then(|| words::misplaced(key, health))
         }

@@ -14,16 +14,14 @@ pub(super) struct Turns(pub u32);
 
 impl Turns {
     pub(super) fn of(scene: &Scene<'_>, release: &Release) -> Self {
+        let Some(desired) = scene.desired else { return Self(0) };
         let mut left = scene.policy.parallel_starts;
-        if let Some(desired) = scene.desired {
-            for (name, service) in &release.stack.services {
-                for slot in 1..=desired.replicas(name, service) {
-                    let key = scene.key(release, name, slot);
-                    let starting = matches!(scene.condition(&key, service), Condition::Starting { .. });
-                    let begun = scene.is_busy(&Action::Start { key, owner: desired.owner.clone() });
-                    if starting || begun {
-                        left = left.saturating_sub(1);
-                    }
+        for (name, service) in &release.stack.services {
+            let set = scene.set(release, name);
+            for slot in 1..=desired.replicas(name, service) {
+                let starting = matches!(scene.condition(set, slot, service), Condition::Starting { .. });
+                if starting || (!scene.world.busy.is_empty() && scene.is_busy(&scene.key(release, name, slot))) {
+                    left = left.saturating_sub(1);
                 }
             }
         }
@@ -38,40 +36,49 @@ impl Turns {
 }
 
 /// Keeps the serving release up and says who of it belongs into the routes.
-pub(super) fn upkeep(scene: &Scene<'_>, release: &Release, draft: &mut Draft) {
+pub(super) fn upkeep<'a>(scene: &Scene<'a>, release: &Release, draft: &mut Draft<'a>) {
     let mut turns = Turns::of(scene, release);
     bring_up(scene, release, &mut turns, draft, true);
 }
 
 /// Brings all instances of a release up, as far as they are not; `serving` ones go into the routes when healthy.
-pub(super) fn bring_up(scene: &Scene<'_>, release: &Release, turns: &mut Turns, draft: &mut Draft, serving: bool) {
+pub(super) fn bring_up<'a>(
+    scene: &Scene<'a>,
+    release: &Release,
+    turns: &mut Turns,
+    draft: &mut Draft<'a>,
+    serving: bool,
+) {
     let Some(desired) = scene.desired else { return };
     for (name, service) in &release.stack.services {
+        let set = scene.set(release, name);
         let wanted = desired.replicas(name, service);
         let mut healthy = 0;
         let mut details = Vec::new();
         let mut fresh = 0;
         for slot in 1..=wanted {
-            let key = scene.key(release, name, slot);
-            let condition = scene.condition(&key, service);
+            let condition = scene.condition(set, slot, service);
             if let Condition::Missing = condition {
                 fresh += 1;
             }
-            let routable = match &condition {
-                Condition::Healthy { container } => {
+            let routable = match condition {
+                Condition::Healthy { seat } => {
                     healthy += 1;
-                    Some(*container)
+                    Some(seat)
                 }
-                Condition::Starting { container } if planted!(scene.policy, RouteUnproven) => Some(*container),
+                Condition::Starting { seat } if planted!(scene.policy, RouteUnproven) => Some(seat),
                 _ => None,
             };
             match routable {
-                Some(container) if serving && service.kind == ServiceKind::Web => {
-                    draft.joined.insert(container.id.clone());
-                }
+                Some(seat) if serving && service.kind == ServiceKind::Web => draft.join(seat),
                 _ => {}
             }
-            if let Some(detail) = attend(scene, &key, service, &condition, turns, draft) {
+            if matches!(condition, Condition::Healthy { .. }) {
+                continue;
+            }
+            let key = scene.key(release, name, slot);
+            let detail = attend(scene, &key, service, condition, turns, draft);
+            if details.len() <= words::NAMED {
                 details.push(detail);
             }
         }
@@ -85,41 +92,40 @@ pub(super) fn bring_up(scene: &Scene<'_>, release: &Release, turns: &mut Turns, 
     }
 }
 
-/// Does what one wanted instance needs; says what it waits for unless it is healthy.
-fn attend(
-    scene: &Scene<'_>,
+/// Does what one wanted instance that is not healthy needs; says what it waits for.
+fn attend<'a>(
+    scene: &Scene<'a>,
     key: &InstanceKey,
     service: &Service,
-    condition: &Condition<'_>,
+    condition: Condition<'a>,
     turns: &mut Turns,
-    draft: &mut Draft,
-) -> Option<String> {
+    draft: &mut Draft<'a>,
+) -> String {
     match condition {
-        Condition::Healthy { .. } => None,
-        Condition::Missing | Condition::Created => Some(start(scene, key, turns, draft)),
-        Condition::Starting { container } => Some(words::starting(scene, container, service)),
-        Condition::Exited { container, at, .. } => {
-            let crashes = scene.facts(container).map_or(1, |f| f.crashes);
-            let retry_at = at.plus_ms(scene.policy.backoff_ms(crashes));
+        Condition::Missing | Condition::Created => start(scene, key, turns, draft),
+        Condition::Starting { seat } => words::starting(scene, seat, service),
+        Condition::Healthy { seat } => words::starting(scene, seat, service),
+        Condition::Exited { seat, at, .. } => {
+            let retry_at = at.plus_ms(scene.policy.backoff_ms(seat.crashes()));
             let troubled = retry_after_trouble(scene, key);
             let due = scene.now >= retry_at && troubled.is_none_or(|at| scene.now >= at);
             if due && !planted!(scene.policy, ForgetCrashed) {
-                scene.act(draft, Action::Restart { key: key.clone(), id: container.id.clone() });
+                scene.act(draft, Action::Restart { key: key.clone(), id: seat.id.clone() });
             }
-            Some(words::ended(scene, container, retry_at))
+            words::ended(scene, seat, retry_at)
         }
-        Condition::Ill { container, since } => {
-            let enough = scene.now.since_ms(*since) >= scene.policy.ill_ms;
-            if enough && matches!(scene.drain(container), Drain::Done) {
-                scene.act(draft, stop_ill(key, &container.id, service));
+        Condition::Ill { seat, since } => {
+            let enough = scene.now.since_ms(since) >= scene.policy.ill_ms;
+            if enough && matches!(scene.drain(seat), Drain::Done) {
+                scene.act(draft, stop_ill(key, &seat.id, service));
             }
-            Some(words::ill(scene, container, *since))
+            words::ill(scene, seat, since)
         }
-        Condition::Late { container } => {
-            if matches!(scene.drain(container), Drain::Done) {
-                scene.act(draft, stop_ill(key, &container.id, service));
+        Condition::Late { seat } => {
+            if matches!(scene.drain(seat), Drain::Done) {
+                scene.act(draft, stop_ill(key, &seat.id, service));
             }
-            Some(words::late(scene, container, service))
+            words::late(seat, service)
         }
     }
 }
@@ -135,10 +141,9 @@ fn retry_after_trouble(scene: &Scene<'_>, key: &InstanceKey) -> Option<crate::ke
     Some(trouble.last_at.plus_ms(scene.policy.backoff_ms(trouble.attempts)))
 }
 
-fn start(scene: &Scene<'_>, key: &InstanceKey, turns: &mut Turns, draft: &mut Draft) -> String {
+fn start(scene: &Scene<'_>, key: &InstanceKey, turns: &mut Turns, draft: &mut Draft<'_>) -> String {
     let Some(desired) = scene.desired else { return String::new() };
-    let action = Action::Start { key: key.clone(), owner: desired.owner.clone() };
-    if scene.is_busy(&action) {
+    if scene.is_busy(key) {
         return format!("{} is being started", words::name(key));
     }
     if let Some(retry_at) = retry_after_trouble(scene, key)
@@ -152,6 +157,6 @@ fn start(scene: &Scene<'_>, key: &InstanceKey, turns: &mut Turns, draft: &mut Dr
     if !turns.take() {
         return format!("{} waits for its turn to start", words::name(key));
     }
-    draft.actions.push(action);
+    scene.act(draft, Action::Start { key: key.clone(), owner: desired.owner.clone() });
     format!("{} is being started", words::name(key))
 }
