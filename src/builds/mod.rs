@@ -9,13 +9,14 @@
 //! - A plan leaves nothing to choose; the Dockerfile follows from the plan alone, and the same plan gives the same bytes.
 //! - The order of inputs is fixed: setting, Compose file, Dockerfile, Procfile and `app.json` with language detection, static site.
 //! - Nothing from the source is dropped in silence: what is not honoured becomes a note, what is malformed an error with its place.
-//! - Every cache id starts with the app's scope. No secret, build argument or index address ends in an image.
+//! - Every cache id starts with the app's scope, those of an app's own Dockerfile too. No secret, build argument or index address ends in an image.
 //!
 //! To add one more language: a file in `providers/` with a `SPEC`, its line in `providers/mod.rs`, its base images in
 //! `settings.rs`, and a fixture in `tests/`.
 
 mod appjson;
 pub mod archive;
+mod caches;
 mod command;
 mod detect;
 mod dockerfile;
@@ -36,6 +37,7 @@ mod versions;
 #[cfg(test)]
 mod tests;
 
+pub use caches::scope_caches;
 pub use detect::{detect, recognise};
 pub use dockerfile::render;
 pub use error::{DetectError, Position};

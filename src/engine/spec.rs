@@ -191,6 +191,8 @@ pub struct BuildRequest {
     pub no_cache: bool,
     pub memory_mib: u32,
     pub cpu_millis: u32,
+    /// What its steps may write, in MiB.
+    pub disk_mib: u32,
     pub deadline_seconds: u32,
 }
 

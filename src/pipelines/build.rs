@@ -162,6 +162,7 @@ impl Deployer {
             no_cache,
             memory_mib: operator.memory_mib,
             cpu_millis: operator.cpu_millis,
+            disk_mib: operator.disk_mib,
             deadline_seconds: operator.deadline_seconds,
         };
         let mut events = self.parts.engine.build(request).await.map_err(|e| Failure::engine(&e))?;
@@ -228,14 +229,22 @@ fn prepare_on_disk(source: &Path, settings: &builds::Settings, limits: &archive:
         return Err(Failure::Theirs(finding.to_string()));
     }
     let plan = builds::detect(&tree, settings).map_err(|e| Failure::Theirs(chain(&e)))?;
-    let (dockerfile, generated) = match &plan.dockerfile {
-        Some(own) => (own.path.clone(), Vec::new()),
-        None => (GENERATED.to_owned(), builds::render(&plan).into_bytes()),
+    let generated = match &plan.dockerfile {
+        Some(own) => {
+            let text = std::fs::read_to_string(dir.join(&own.path)).map_err(disk)?;
+            builds::scope_caches(&own.path, &text, &settings.platform.cache_scope)
+                .map_err(|e| Failure::Theirs(chain(&e)))?
+        }
+        None => Some(builds::render(&plan)),
+    };
+    let dockerfile = match (&plan.dockerfile, &generated) {
+        (Some(own), None) => own.path.clone(),
+        _ => GENERATED.to_owned(),
     };
     let context = source.with_extension("context");
     let mut out = std::io::BufWriter::new(std::fs::File::create(&context).map_err(disk)?);
-    let extra: &[(&str, &[u8])] = if plan.dockerfile.is_some() { &[] } else { &[(GENERATED, &generated)] };
-    archive::pack(&dir, &mut out, limits, archive::IgnoreFiles::Docker, extra)
+    let extra: Vec<(&str, &[u8])> = generated.iter().map(|text| (GENERATED, text.as_bytes())).collect();
+    archive::pack(&dir, &mut out, limits, archive::IgnoreFiles::Docker, &extra)
         .map_err(|e| Failure::Theirs(chain(&e)))?;
     out.flush().map_err(disk)?;
     std::fs::remove_dir_all(&dir).map_err(disk)?;

@@ -15,6 +15,8 @@ pub struct BuildSettings {
     pub memory_mib: u32,
     /// Thousandths of a processor core of one build.
     pub cpu_millis: u32,
+    /// What the steps of one build may write to the disk, in MiB.
+    pub disk_mib: u32,
     /// Seconds one build may take.
     pub deadline_seconds: u32,
     /// Bytes of source one upload or push may have, unpacked.
@@ -34,6 +36,7 @@ impl Default for BuildSettings {
             concurrent: 1,
             memory_mib: 2048,
             cpu_millis: 1000,
+            disk_mib: 10 * 1024,
             deadline_seconds: 1200,
             source_bytes: 2 * 1024 * 1024 * 1024,
             base_images: BTreeMap::new(),

@@ -1,8 +1,9 @@
 //! Builds with BuildKit, through the engine's own `/build` with a session of ours.
 //!
 //! What holds: the deadline, no-cache, secrets that reach steps and never the image, cancelling by dropping the
-//! stream (the connection closes and BuildKit stops the running step). CPU and memory: see [`limits`].
+//! stream (the connection closes and BuildKit stops the running step). CPU and memory: see [`limits`], disk: [`disk`].
 
+mod disk;
 mod limits;
 
 use std::io;
@@ -69,6 +70,7 @@ impl DockerEngine {
         let session_id = format!("wharf-{}-{}-{number}", self.installation.as_str(), request.operation);
         let session = self.open_session(&session_id, request.secrets.clone()).await?;
         let limits = limits::enforce(request.cpu_millis, request.memory_mib);
+        let disk_mib = request.disk_mib;
         let work = self.run(request, &session_id, events);
         tokio::select! {
             result = work => result,
@@ -78,6 +80,11 @@ impl DockerEngine {
                 Err(EngineError::Unreachable("the builder closed its session".to_owned()))
             }
             () = limits => Ok(()),
+            written = disk::exceeded(u64::from(disk_mib) << 20) => Err(EngineError::BuildFailed(format!(
+                "the build's steps wrote {} MiB to the disk, and {disk_mib} MiB is what a build may write. Remove what \
+                 the image does not need in the step that makes it, or ask the operator for more (builds.disk_mib)",
+                written >> 20
+            ))),
         }
     }
 

@@ -174,6 +174,7 @@ fn build_request() -> BuildRequest {
         no_cache: false,
         memory_mib: 1,
         cpu_millis: 1,
+        disk_mib: 1,
         deadline_seconds: 60,
     }
 }

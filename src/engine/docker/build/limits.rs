@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Where the kernel shows its control groups.
-const ROOT: &str = "/sys/fs/cgroup";
+pub(super) const ROOT: &str = "/sys/fs/cgroup";
 /// How soon a step that has just started is limited.
 const INTERVAL: Duration = Duration::from_millis(100);
 /// The period over which the CPU quota counts, in microseconds.
@@ -111,12 +111,28 @@ async fn step_scopes(slice: &Path) -> io::Result<Vec<PathBuf>> {
     let mut scopes = Vec::new();
     while let Some(entry) = entries.next_entry().await? {
         let name = entry.file_name();
-        let id = name.to_str().and_then(|n| n.strip_prefix("docker-")?.strip_suffix(".scope"));
-        if id.is_some_and(|id| id.len() == STEP_ID_LENGTH) {
+        if name.to_str().is_some_and(is_step_scope) {
             scopes.push(entry.path());
         }
     }
     Ok(scopes)
+}
+
+/// One process of each running step, by the same groups; empty where none runs or none can be seen.
+pub(super) fn step_processes(root: &Path) -> Vec<u32> {
+    let groups = |dir: PathBuf| std::fs::read_dir(dir).into_iter().flatten().flatten().map(|e| e.path());
+    let is_scope = |path: &PathBuf| path.file_name().and_then(|n| n.to_str()).is_some_and(is_step_scope);
+    groups(root.join("memory/docker/buildkit"))
+        .chain(groups(root.join("docker/buildkit")))
+        .chain(groups(root.join("system.slice")).filter(is_scope))
+        .filter_map(|group| std::fs::read_to_string(group.join("cgroup.procs")).ok())
+        .filter_map(|processes| processes.lines().next()?.parse().ok())
+        .collect()
+}
+
+/// `docker-<25 characters>.scope`
+fn is_step_scope(name: &str) -> bool {
+    name.strip_prefix("docker-").and_then(|n| n.strip_suffix(".scope")).is_some_and(|id| id.len() == STEP_ID_LENGTH)
 }
 
 /// Writes a value unless it is there already.
@@ -177,6 +193,20 @@ mod tests {
             (read(&root, &container).as_str(), read(&root, "system.slice/docker.service/memory.max").as_str()),
             ("max\n", "max\n")
         );
+    }
+
+    #[test]
+    fn finds_a_process_of_each_step() {
+        let scope = format!("system.slice/docker-{}.scope/cgroup.procs", "a".repeat(25));
+        let container = format!("system.slice/docker-{}.scope/cgroup.procs", "b".repeat(64));
+        let root =
+            tree(&["memory/docker/buildkit/s/cgroup.procs", "docker/buildkit/t/cgroup.procs", &scope, &container]);
+        for (file, text) in [("memory/docker/buildkit/s", "7\n8\n"), ("docker/buildkit/t", "")] {
+            std::fs::write(root.path().join(file).join("cgroup.procs"), text).unwrap();
+        }
+        std::fs::write(root.path().join(scope), "9\n").unwrap();
+        std::fs::write(root.path().join(container), "10\n").unwrap();
+        assert_eq!(step_processes(root.path()), [7, 9]);
     }
 
     #[tokio::test]

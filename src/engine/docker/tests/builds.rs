@@ -35,6 +35,7 @@ fn request(lab: &Lab, dockerfile: &str) -> BuildRequest {
         no_cache: false,
         memory_mib: 512,
         cpu_millis: 1000,
+        disk_mib: 1024,
         deadline_seconds: 120,
     }
 }
@@ -126,6 +127,24 @@ async fn a_broken_context_is_told() {
         request.context = futures_util::stream::iter([Err(EngineError::Refused("disk on fire".to_owned()))]).boxed();
         let (_, error) = outcome(&lab, request).await;
         assert!(matches!(&error, Some(EngineError::BuildFailed(t)) if t.contains("disk on fire")), "{error:?}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_build_that_fills_the_disk_is_stopped_and_told() {
+    with_docker(|lab| async move {
+        let salt = lab.engine.installation.as_str();
+        let cache = format!("--mount=type=cache,id={salt},target=/c");
+        // Two steps of 40 MiB each, the second one into a cache: neither alone passes the limit.
+        let text = format!(
+            "FROM {BASE}\nRUN echo {salt}; head -c 40M /dev/urandom > /a; sleep 3\nRUN {cache} head -c 40M /dev/urandom > /c/b; sleep 600\n"
+        );
+        let mut request = request(&lab, &text);
+        request.disk_mib = 64;
+        let (events, error) = outcome(&lab, request).await;
+        let Some(EngineError::BuildFailed(text)) = error else { panic!("{error:?} {events:?}") };
+        assert!(text.contains("wrote 8") && text.contains("64 MiB is what a build may write"), "{text}");
     })
     .await;
 }
