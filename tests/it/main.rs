@@ -15,3 +15,4 @@ mod harness;
 mod http;
 mod repo;
 mod stories;
+mod terminal;

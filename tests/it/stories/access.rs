@@ -27,6 +27,25 @@ fn the_second_of_two_pushes_is_told_at_once_who_and_since_when() {
 }
 
 #[test]
+fn the_caches_of_one_app_are_not_those_of_another() {
+    let world = World::shared();
+    let app = |check: &str| {
+        let mut files = apps::page("cached");
+        let run = format!("RUN --mount=type=cache,id=common,target=/c {check}");
+        let server = "CMD [\"python\", \"-m\", \"http.server\", \"--bind\", \"0.0.0.0\", \"8080\"]";
+        files.push(("Dockerfile", format!("FROM python:3.13-slim\n{run}\nCOPY . .\nEXPOSE 8080\n{server}\n")));
+        files
+    };
+    let first = world.app("planter", &app("touch /c/planted"));
+    first.push().ok();
+    world.app("other", &app("test ! -e /c/planted")).push().ok();
+    first.push_files(&app("test -e /c/planted && echo it is kept")).ok().says("it is kept");
+    first
+        .push_files(&vec![("Dockerfile", "# syntax=evil/front-end\nFROM scratch\n".to_owned())])
+        .fails_saying("only docker/dockerfile may be used");
+}
+
+#[test]
 fn tokens_do_what_they_are_for() {
     let world = World::shared();
     let repo = world.app("guarded", &apps::page("guarded"));

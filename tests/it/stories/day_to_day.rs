@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::apps;
 use crate::harness::{World, until};
 use crate::http;
+use crate::terminal::Terminal;
 
 #[test]
 fn variables_reach_the_app_and_go_back_with_a_rollback() {
@@ -115,6 +116,32 @@ fn a_one_off_command_gives_its_output_and_exit_code() {
     until("its container is gone", || {
         world.in_docker("container", Some("label=wharf.role=run")).is_empty().then_some(())
     });
+}
+
+#[test]
+fn a_shell_in_the_app_behaves_like_one() {
+    let world = World::shared();
+    world.app("shelly", &apps::server("x")).push().ok();
+    let shell = world.cli_command(&["run", "--app", "shelly", "--", "sh"], &[("TERM", "xterm")]);
+    let mut terminal = Terminal::start(shell, 101, 31);
+    let before = terminal.mode();
+    terminal.shows("# ");
+    assert_ne!(terminal.mode().local_modes, before.local_modes, "keys are to reach the shell one by one");
+    terminal.types("stty size; test -t 0 && echo a-$((1 + 1))-tty\r");
+    terminal.shows("31 101");
+    terminal.shows("a-2-tty");
+    terminal.resize(77, 22);
+    terminal.types("while [ \"$(stty size)\" != '22 77' ]; do sleep 0.1; done; echo re'sized'\r");
+    terminal.shows("resized");
+    // Ctrl-C ends what runs in the shell, and neither the shell nor the command line.
+    terminal.types("echo be'gun'; sleep 600\r");
+    terminal.shows("begun");
+    terminal.types("\x03");
+    terminal.types("echo still-$((40 + 2))\r");
+    terminal.shows("still-42");
+    terminal.types("exit 7\r");
+    assert_eq!(terminal.code(), 7);
+    assert_eq!(terminal.mode().local_modes, before.local_modes, "the terminal is as it was");
 }
 
 #[test]
