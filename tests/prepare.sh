@@ -36,6 +36,7 @@ need cc gcc
 need unzip unzip
 need xz xz-utils
 need flock util-linux
+need ip iproute2
 need wrk wrk
 need python3 python3
 if [ $docker = 1 ]; then

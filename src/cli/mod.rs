@@ -159,7 +159,10 @@ fn client_main(global: &Global, command: Command) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    match runtime.block_on(dispatch(global, command)) {
+    let outcome = runtime.block_on(dispatch(global, command));
+    // A read of the terminal that waits for a key must not hold up the end.
+    runtime.shutdown_background();
+    match outcome {
         Ok(code) => ExitCode::from(code),
         Err(failure) => {
             let mark = console::style("error:").red().bold().for_stderr();

@@ -26,6 +26,7 @@ pub(crate) struct World {
     serve: Mutex<Child>,
     pub(crate) http: u16,
     pub(crate) ssh: u16,
+    docker: PathBuf,
     installation: String,
     pub(crate) token: String,
 }
@@ -63,15 +64,20 @@ impl World {
 
     /// One for a single story.
     pub(crate) fn start() -> Hold {
-        needs_docker();
+        Self::start_on(Path::new("/var/run/docker.sock"))
+    }
+
+    /// One for a single story, on the Docker with this socket.
+    pub(crate) fn start_on(docker: &Path) -> Hold {
+        needs_docker(docker);
         let dir = tempfile::Builder::new().prefix("wharf-it-").tempdir().unwrap().keep();
         for name in ["home", "apps"] {
             std::fs::create_dir(dir.join(name)).unwrap();
         }
         let (http, ssh) = (free_port(), free_port());
-        let serve = spawn_serve(&dir, http, ssh);
-        let mut world =
-            Self { dir, serve: Mutex::new(serve), http, ssh, installation: String::new(), token: String::new() };
+        let serve = Mutex::new(spawn_serve(&dir, docker, http, ssh));
+        let (installation, token) = (String::new(), String::new());
+        let mut world = Self { dir, serve, http, ssh, docker: docker.to_owned(), installation, token };
         let ready = world.wait_until_ready();
         world.installation = ready["installation"].as_str().unwrap().to_owned();
         world.http = u16::try_from(ready["http_port"].as_u64().unwrap()).unwrap();
@@ -185,7 +191,7 @@ impl World {
 
     /// The ids of what this Wharf has in Docker of a kind: `container`, `network`, `image`.
     pub(crate) fn in_docker(&self, kind: &str, filter: Option<&str>) -> Vec<String> {
-        let mut command = Command::new("docker");
+        let mut command = docker(&self.docker);
         command.args([kind, "ls", "--quiet", "--filter", &format!("label=wharf.installation={}", self.installation)]);
         if kind != "network" {
             command.arg("--all");
@@ -218,7 +224,7 @@ impl World {
 
     /// Starts the control plane again and waits until it is ready.
     pub(crate) fn start_serve(&self) {
-        *locked(&self.serve) = spawn_serve(&self.dir, self.http, self.ssh);
+        *locked(&self.serve) = spawn_serve(&self.dir, &self.docker, self.http, self.ssh);
         self.wait_until_ready();
     }
 
@@ -257,7 +263,7 @@ impl Drop for World {
         let _ = serve.kill();
         let _ = serve.wait();
         for pid in self.ingress_pids() {
-            let _ = quiet("kill", &["-9".to_owned(), pid]);
+            let _ = Command::new("kill").args(["-9", &pid]).output();
         }
         if !self.installation.is_empty() {
             let remove = [
@@ -268,8 +274,7 @@ impl Drop for World {
             for (kind, words) in remove {
                 let ids = self.in_docker(kind, None);
                 if !ids.is_empty() {
-                    let words = [kind].into_iter().chain(words).map(str::to_owned);
-                    let _ = quiet("docker", &words.chain(ids).collect::<Vec<_>>());
+                    let _ = docker(&self.docker).arg(kind).args(words).args(ids).output();
                 }
             }
         }
@@ -279,16 +284,19 @@ impl Drop for World {
     }
 }
 
-fn quiet(program: &str, arguments: &[String]) -> std::io::Result<std::process::Output> {
-    Command::new(program).args(arguments).output()
+/// Docker's own command line, for the engine with this socket.
+pub(crate) fn docker(socket: &Path) -> Command {
+    let mut command = Command::new("docker");
+    command.arg("--host").arg(format!("unix://{}", socket.display()));
+    command
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn needs_docker() {
-    let answer = Command::new("docker").args(["version", "--format", "{{.Server.Version}}"]).output();
+fn needs_docker(socket: &Path) {
+    let answer = docker(socket).args(["version", "--format", "{{.Server.Version}}"]).output();
     assert!(
         answer.is_ok_and(|o| o.status.success()),
         "no Docker daemon answers; `make test` installs and starts one (tests/prepare.sh does it alone)"
@@ -299,11 +307,12 @@ fn free_port() -> u16 {
     std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
-fn spawn_serve(dir: &Path, http: u16, ssh: u16) -> Child {
+fn spawn_serve(dir: &Path, docker: &Path, http: u16, ssh: u16) -> Child {
     let log = std::fs::OpenOptions::new().create(true).append(true).open(dir.join("serve.log")).unwrap();
     let mut command = Command::new(WHARF);
     command.arg("serve").arg("--data").arg(dir.join("data")).arg("--run").arg(dir.join("run"));
     command.args(["--http-port", &http.to_string(), "--ssh-port", &ssh.to_string()]);
+    command.arg("--docker").arg(docker);
     command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
     command.spawn().unwrap()
 }

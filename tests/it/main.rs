@@ -11,6 +11,7 @@
 
 mod apps;
 mod command;
+mod dockerd;
 mod harness;
 mod http;
 mod repo;

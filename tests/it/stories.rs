@@ -5,5 +5,6 @@ mod bad_versions;
 mod command_line;
 mod crashes;
 mod day_to_day;
+mod docker_restarts;
 mod examples;
 mod load;
