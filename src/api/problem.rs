@@ -149,6 +149,7 @@ impl From<AppError> for Problem {
         let problem = Self::new(status, error.code(), error.to_string());
         match &error {
             AppError::Invalid { field, .. } => Self { field: Some((*field).to_owned()), ..problem },
+            AppError::TooManyFailures { seconds } => Self { retry_after: Some(*seconds), ..problem },
             AppError::Internal { .. } => Self { cause: Some(chain(&error).into()), ..problem },
             AppError::NotFound(_) | AppError::Conflict(_) | AppError::Busy(_) => problem,
         }

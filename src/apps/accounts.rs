@@ -136,7 +136,7 @@ impl Apps {
         let attempts = || self.inner.attempts.lock().unwrap_or_else(PoisonError::into_inner);
         let wait = keys.iter().map(|k| attempts().wait_ms(k, now)).max().unwrap_or(0);
         if wait > 0 {
-            return Err(AppError::Busy(format!("too many failed tries; wait {} s and try again", wait / 1000 + 1)));
+            return Err(AppError::TooManyFailures { seconds: wait / 1000 + 1 });
         }
         let found = people::by_email(self.store(), email.trim()).await?;
         let hash = found.as_ref().map_or(NOBODY, |(_, hash)| hash.as_str());

@@ -17,6 +17,9 @@ pub enum AppError {
     /// Another operation is changing this app.
     #[error("{0}")]
     Busy(String),
+    /// Too many wrong passwords came; trying again makes sense after so many seconds.
+    #[error("too many failed tries; wait {seconds} s and try again")]
+    TooManyFailures { seconds: i64 },
     /// The input is wrong: which field, and why.
     #[error("{message}")]
     Invalid { field: &'static str, message: String },
@@ -37,6 +40,7 @@ impl AppError {
             Self::NotFound(_) => "not-found",
             Self::Conflict(_) => "conflict",
             Self::Busy(_) => "busy",
+            Self::TooManyFailures { .. } => "too-many-failures",
             Self::Invalid { .. } => "invalid",
             Self::Internal { .. } => "internal",
         }
@@ -48,6 +52,7 @@ impl AppError {
         match self {
             Self::NotFound(_) => 404,
             Self::Conflict(_) | Self::Busy(_) => 409,
+            Self::TooManyFailures { .. } => 429,
             Self::Invalid { .. } => 422,
             Self::Internal { .. } => 500,
         }

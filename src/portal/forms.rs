@@ -50,6 +50,7 @@ impl Errors {
                 None => Self::whole(message),
             }),
             AppError::Conflict(message) | AppError::Busy(message) => Ok(Self::whole(message)),
+            AppError::TooManyFailures { .. } => Ok(Self::whole(error.to_string())),
         }
     }
 }

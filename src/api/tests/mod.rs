@@ -22,7 +22,7 @@ use crate::apps::{Addresses, Apps, Live};
 use crate::engine::Engine;
 use crate::engine::fake::FakeEngine;
 use crate::ingress;
-use crate::kernel::clock::Clock;
+use crate::kernel::clock::{Clock, Timestamp};
 use crate::kernel::random::Random;
 use crate::operations::Operations;
 use crate::pipelines::{self, BuildSettings, Deployer};
@@ -273,6 +273,21 @@ async fn a_new_installation_is_set_up_and_used() {
         send(&router, get("/api/v1/account", ci["token"].as_str().expect("one"))).await.status,
         StatusCode::UNAUTHORIZED
     );
+}
+
+#[tokio::test]
+async fn who_guesses_passwords_is_told_to_wait() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let store = Store::open(&dir.path().join("wharf.db")).await.expect("opens");
+    let router = router(state(dir.path(), store, Clock::fake(Timestamp(1_000_000)))).into_router();
+    let guess =
+        || request(Method::POST, "/api/v1/login", None, Some(json!({"email": "a@example.com", "password": "?"})));
+    for _ in 0..6 {
+        assert_eq!(send(&router, guess()).await.status, StatusCode::UNPROCESSABLE_ENTITY);
+    }
+    let told = send(&router, guess()).await;
+    assert_eq!(told.problem(), (429, "too-many-failures".to_owned()));
+    assert_eq!(told.headers["retry-after"], "2", "{}", told.text);
 }
 
 #[tokio::test]
