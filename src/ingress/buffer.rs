@@ -1,16 +1,23 @@
 //! Input buffers that are read from the front and filled at the back, and the per-thread store they are recycled in.
 
 use std::cell::RefCell;
+use std::future::poll_fn;
 use std::io;
+use std::task::{Context, Poll};
 
-use tokio::io::{AsyncRead, AsyncReadExt};
+use super::h1::header::Line;
+use super::socket::Transport;
 
 /// Space made for a first read.
 const SMALL: usize = 4 * 1024;
 /// Space made once reads fill what they are given.
 pub(crate) const LARGE: usize = 128 * 1024;
-/// Recycled per thread; more are freed.
-const MAX_SPARE: usize = 64;
+/// Buffers of one kind recycled per thread; more are freed.
+const MAX_SPARE: usize = 256;
+/// Of those that grew beyond [`ORDINARY`] only so many: a few large bodies must not leave their memory behind.
+const MAX_LARGE_SPARE: usize = 8;
+/// Capacity of a buffer that only saw heads and small bodies.
+const ORDINARY: usize = 4 * SMALL;
 
 /// Bytes that were read and not yet used.
 #[derive(Debug, Default)]
@@ -41,20 +48,18 @@ impl Buffer {
         }
     }
 
-    /// Frees all memory if nothing is unread.
-    pub(crate) fn release(&mut self) {
-        if self.is_empty() && self.bytes.capacity() > 0 {
-            *self = Self::default();
-        }
-    }
-
     /// Makes room for so many more bytes, so that one read can bring them all.
     pub(crate) fn expect(&mut self, more: usize) {
         self.bytes.reserve(more);
     }
 
     /// Reads once; 0 is the end of the stream. Grows when the data at hand fills the space.
-    pub(crate) async fn fill(&mut self, source: &mut (impl AsyncRead + Unpin)) -> io::Result<usize> {
+    pub(crate) async fn fill(&mut self, source: &mut impl Transport) -> io::Result<usize> {
+        poll_fn(|cx| self.poll_fill(source, cx)).await
+    }
+
+    /// See [`Buffer::fill`].
+    pub(crate) fn poll_fill(&mut self, source: &mut impl Transport, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         if self.at > 0 && self.bytes.capacity() - self.bytes.len() < SMALL / 2 {
             self.bytes.drain(..self.at);
             self.at = 0;
@@ -66,43 +71,86 @@ impl Buffer {
             self.bytes.reserve(more);
         }
         let room = self.bytes.capacity() - self.bytes.len();
-        let read = source.read_buf(&mut self.bytes).await?;
-        self.was_full = read == room;
-        Ok(read)
+        let read = source.poll_fill(cx, &mut self.bytes);
+        if let Poll::Ready(Ok(n)) = read {
+            self.was_full = n == room;
+        }
+        read
     }
 }
 
-/// Spare output buffers of one thread.
+/// Things of one kind that are used again.
+#[derive(Debug)]
+struct Shelf<T>(RefCell<Vec<T>>);
+
+impl<T> Default for Shelf<T> {
+    fn default() -> Self {
+        Self(RefCell::default())
+    }
+}
+
+impl<T> Shelf<T> {
+    fn take(&self) -> Option<T> {
+        self.0.borrow_mut().pop()
+    }
+
+    fn put(&self, thing: T, most: usize) {
+        let mut things = self.0.borrow_mut();
+        if things.len() < most {
+            things.push(thing);
+        }
+    }
+}
+
+/// Spare buffers of one thread.
 #[derive(Debug, Default)]
 pub(crate) struct Spares {
-    outputs: RefCell<Vec<Vec<u8>>>,
-    inputs: RefCell<Vec<Buffer>>,
+    outputs: Shelf<Vec<u8>>,
+    large_outputs: Shelf<Vec<u8>>,
+    inputs: Shelf<Buffer>,
+    large_inputs: Shelf<Buffer>,
+    lines: Shelf<Vec<Line>>,
 }
 
 impl Spares {
+    /// An empty buffer for what is to be sent.
     pub(crate) fn output(&self) -> Vec<u8> {
-        self.outputs.borrow_mut().pop().unwrap_or_else(|| Vec::with_capacity(SMALL))
+        self.outputs.take().or_else(|| self.large_outputs.take()).unwrap_or_else(|| Vec::with_capacity(SMALL))
     }
 
     pub(crate) fn give_output(&self, mut output: Vec<u8>) {
-        let mut spares = self.outputs.borrow_mut();
-        if spares.len() < MAX_SPARE && output.capacity() <= LARGE {
-            output.clear();
-            spares.push(output);
+        output.clear();
+        match output.capacity() {
+            0..=ORDINARY => self.outputs.put(output, MAX_SPARE),
+            ..=LARGE => self.large_outputs.put(output, MAX_LARGE_SPARE),
+            _ => {}
         }
     }
 
+    /// An empty buffer to read into.
     pub(crate) fn input(&self) -> Buffer {
-        self.inputs.borrow_mut().pop().unwrap_or_default()
+        self.inputs.take().or_else(|| self.large_inputs.take()).unwrap_or_default()
     }
 
+    /// Takes back a buffer, and forgets what is unread in it.
     pub(crate) fn give_input(&self, mut input: Buffer) {
-        let mut spares = self.inputs.borrow_mut();
-        if spares.len() < MAX_SPARE && input.bytes.capacity() <= 2 * LARGE {
-            input.bytes.clear();
-            input.at = 0;
-            input.was_full = false;
-            spares.push(input);
+        input.bytes.clear();
+        (input.at, input.was_full) = (0, false);
+        match input.bytes.capacity() {
+            0 => {}
+            ..=ORDINARY => self.inputs.put(input, MAX_SPARE),
+            _ if input.bytes.capacity() <= 2 * LARGE => self.large_inputs.put(input, MAX_LARGE_SPARE),
+            _ => {}
         }
+    }
+
+    /// An empty list for the lines of a head.
+    pub(crate) fn lines(&self) -> Vec<Line> {
+        self.lines.take().unwrap_or_else(|| Vec::with_capacity(24))
+    }
+
+    pub(crate) fn give_lines(&self, mut lines: Vec<Line>) {
+        lines.clear();
+        self.lines.put(lines, MAX_SPARE);
     }
 }

@@ -9,7 +9,7 @@ use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::Notify;
 
@@ -27,6 +27,8 @@ pub(crate) struct Elapsed;
 pub(crate) struct Clock {
     start: Instant,
     now: Cell<u64>,
+    /// The time of day at `now`, in milliseconds since 1970.
+    wall: Cell<u64>,
     slots: RefCell<Vec<Rc<Slot>>>,
     busy: Notify,
 }
@@ -47,13 +49,30 @@ pub(crate) struct SlotGuard(Rc<Slot>);
 impl Clock {
     /// `start` is the same for all threads of the process, so their clocks agree.
     pub(crate) fn new(start: Instant) -> Rc<Self> {
-        let now = start.elapsed().as_millis() as u64;
-        Rc::new(Self { start, now: Cell::new(now), slots: RefCell::default(), busy: Notify::new() })
+        let clock =
+            Self { start, now: Cell::new(0), wall: Cell::new(0), slots: RefCell::default(), busy: Notify::new() };
+        clock.refresh();
+        Rc::new(clock)
     }
 
     /// Milliseconds since the start of the process, at most one tick old while connections are open.
     pub(crate) fn now_ms(&self) -> u64 {
         self.now.get()
+    }
+
+    /// The time of day in milliseconds since 1970, as old as [`Clock::now_ms`].
+    pub(crate) fn wall_ms(&self) -> u64 {
+        self.wall.get()
+    }
+
+    /// The time of day at a moment after the last tick, without asking the system again.
+    pub(crate) fn wall_ms_at(&self, moment: Instant) -> u64 {
+        let since_tick = self.ms_at(moment).saturating_sub(self.now.get());
+        self.wall.get() + since_tick
+    }
+
+    fn ms_at(&self, moment: Instant) -> u64 {
+        moment.saturating_duration_since(self.start).as_millis() as u64
     }
 
     /// Opens a slot.
@@ -104,7 +123,8 @@ impl Clock {
     }
 
     fn refresh(&self) {
-        self.now.set(self.start.elapsed().as_millis() as u64);
+        self.now.set(self.ms_at(Instant::now()));
+        self.wall.set(SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64));
     }
 }
 

@@ -1,7 +1,6 @@
 //! One client connection: reads requests one after the other and takes each through the phases.
 
-use std::future::{Future, poll_fn};
-use std::pin::pin;
+use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
@@ -91,7 +90,10 @@ impl Connection {
                 }
             }
         }
-        let _ = self.slot.within(LINGER, self.socket.shutdown()).await;
+        // A session says goodbye first; a plain connection does by being closed.
+        if matches!(self.socket, Socket::Tls(_)) {
+            let _ = self.slot.within(LINGER, self.socket.shutdown()).await;
+        }
     }
 
     /// Waits for a request and reads its head.
@@ -106,7 +108,7 @@ impl Connection {
             if !unread.is_empty()
                 && (seen == 0 || unread.len() >= MAX_HEAD || has_empty_line(&unread[seen.min(unread.len())..]))
             {
-                match head::parse(unread, Vec::with_capacity(24)) {
+                match head::parse(unread, self.core.spares.lines()) {
                     Ok(Some(head)) => {
                         let mut bytes = self.core.spares.output();
                         bytes.extend_from_slice(&unread[..head.len]);
@@ -146,16 +148,17 @@ impl Connection {
     /// Waits for the first bytes of a request without holding any buffer, and reads them; `false` when the connection
     /// is to be closed.
     async fn wait_for_bytes(&mut self) -> bool {
-        self.input.release();
+        self.core.spares.give_input(std::mem::take(&mut self.input));
         let keep_alive = self.core.table().snapshot.settings.keep_alive_ms;
         let idle_end = self.slot.after(Duration::from_millis(keep_alive));
         poll_fn(|cx| {
             if self.socket.poll_readable(cx).is_ready() {
                 // Readiness is a hint: when nothing was there after all, the waker is set by the read itself.
-                if let Poll::Ready(read) = pin!(self.input.fill(&mut self.socket)).poll(cx) {
+                self.input = self.core.spares.input();
+                if let Poll::Ready(read) = self.input.poll_fill(&mut self.socket, cx) {
                     return Poll::Ready(matches!(read, Ok(1..)));
                 }
-                self.input.release();
+                self.core.spares.give_input(std::mem::take(&mut self.input));
             }
             let drain_end = self.core.drain_since().map_or(NEVER, |since| since + DRAIN_IDLE_MS);
             let end = idle_end.min(drain_end);
@@ -181,6 +184,7 @@ impl Connection {
         };
         log::record(&self.core, &tx, &self.peer);
         self.core.spares.give_output(tx.bytes);
+        self.core.spares.give_lines(tx.head.lines);
         flow
     }
 
@@ -199,10 +203,11 @@ impl Connection {
             html: tx.wants_html(),
             head_only: tx.head.method.get(&tx.bytes) == b"HEAD",
             keep_alive: keep_alive && tx.head.is_http11,
-            request_id: &tx.request_id,
+            request_id: std::str::from_utf8(tx.request_id()).unwrap_or_default(),
         };
+        let keep_alive = shape.keep_alive;
         tx.bytes_out = self.write_answer(problem, shape).await;
-        match (all_read, shape.keep_alive) {
+        match (all_read, keep_alive) {
             (false, _) => Flow::Linger,
             (true, true) => Flow::KeepAlive,
             (true, false) => Flow::Close,

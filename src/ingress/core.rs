@@ -160,15 +160,38 @@ impl Random {
 
     /// Lower-case hex digits, for ids.
     pub(crate) fn hex<const N: usize>(&self) -> [u8; N] {
-        const DIGITS: &[u8; 16] = b"0123456789abcdef";
         let mut out = [0; N];
         for chunk in out.chunks_mut(16) {
-            let mut bits = self.next();
-            for digit in chunk {
-                *digit = DIGITS[(bits & 15) as usize];
-                bits >>= 4;
-            }
+            let digits = hex(self.next());
+            chunk.copy_from_slice(&digits[..chunk.len()]);
         }
         out
+    }
+}
+
+/// The sixteen hex digits of a number, all at once: a digit is a nibble plus `0`, plus the distance to `a` if it is
+/// above nine.
+fn hex(number: u64) -> [u8; 16] {
+    let spread = |half: u32| {
+        let mut x = u64::from(half);
+        x = (x | (x << 16)) & 0x0000_ffff_0000_ffff;
+        x = (x | (x << 8)) & 0x00ff_00ff_00ff_00ff;
+        x = (x | (x << 4)) & 0x0f0f_0f0f_0f0f_0f0f;
+        let above_nine = ((x + 0x0606_0606_0606_0606) >> 4) & 0x0101_0101_0101_0101;
+        (x + 0x3030_3030_3030_3030 + above_nine * u64::from(b'a' - b'0' - 10)).to_be_bytes()
+    };
+    let mut digits = [0; 16];
+    digits[..8].copy_from_slice(&spread((number >> 32) as u32));
+    digits[8..].copy_from_slice(&spread(number as u32));
+    digits
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn hex_digits_are_those_of_the_number() {
+        for number in [0, 9, 10, 0x0123_4567_89ab_cdef, u64::MAX, 0xf0e1_d2c3_b4a5_9687] {
+            assert_eq!(std::str::from_utf8(&super::hex(number)).unwrap(), format!("{number:016x}"));
+        }
     }
 }

@@ -23,6 +23,7 @@ mod clock;
 mod connection;
 mod control;
 mod core;
+mod decimal;
 mod disk;
 mod engine;
 mod error;

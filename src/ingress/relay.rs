@@ -3,15 +3,18 @@
 
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncWrite, AsyncWriteExt};
 
 use super::buffer::Buffer;
 use super::clock::Slot;
 use super::h1::chunked::{Chunks, Step};
 use super::h1::{request, response};
+use super::socket::Transport;
 
 /// Up to this size body bytes are copied behind the head so that both leave in one packet.
 const JOIN_MAX: usize = 16 * 1024;
+/// A body that never has to wait lets the thread's other connections have their turn after so many bytes.
+const TURN: u64 = 1 << 20;
 
 /// How the sender marks the end of the body.
 #[derive(Debug)]
@@ -174,7 +177,7 @@ pub(crate) struct Pace<'a> {
 
 /// Moves the body. What is in `out` already (a head) is sent first, together with the first bytes of the body.
 pub(crate) async fn relay(
-    source: &mut (impl AsyncRead + Unpin),
+    source: &mut impl Transport,
     input: &mut Buffer,
     sink: &mut (impl AsyncWrite + Unpin),
     out: &mut Vec<u8>,
@@ -182,6 +185,7 @@ pub(crate) async fn relay(
     pace: Pace<'_>,
 ) -> Result<u64, RelayError> {
     let mut sent = 0u64;
+    let mut turn_ends = TURN;
     loop {
         let unread = input.unread();
         let used = match (unread.len() <= JOIN_MAX).then(|| body.transform(unread, out)) {
@@ -203,6 +207,10 @@ pub(crate) async fn relay(
         sent += flush(sink, out, pace).await?;
         if body.done {
             return Ok(sent);
+        }
+        if sent >= turn_ends {
+            turn_ends = sent + TURN;
+            tokio::task::yield_now().await;
         }
         match pace.slot.within(pace.idle, input.fill(source)).await {
             Err(_) => return Err(RelayError::SourceTimeout),

@@ -1,13 +1,20 @@
 //! One stream type for clients and upstreams, and halves of it that need no lock.
+//!
+//! TCP and Unix sockets are read and written with bare system calls whenever the reactor's last word was that they are
+//! ready. A read that does not fill its space, and a write that is not taken whole, tell that the socket is used up for
+//! now: no call is spent on being told so again.
 
 use std::cell::RefCell;
 use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, ready};
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use rustix::buffer::spare_capacity;
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, SendFlags};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::server::TlsStream;
 
@@ -19,10 +26,20 @@ pub(crate) enum Socket {
     Tls(Box<TlsStream<TcpStream>>),
 }
 
+/// What bodies are moved between: a whole socket, or one seen by two futures of a task.
+pub(crate) trait Transport: AsyncRead + AsyncWrite + Unpin {
+    /// Appends what can be read at once to the spare capacity of `into`, which must have some; 0 is the end of the
+    /// stream.
+    fn poll_fill(&mut self, cx: &mut Context<'_>, into: &mut Vec<u8>) -> Poll<io::Result<usize>>;
+}
+
 impl Socket {
     pub(crate) async fn connect_tcp(address: SocketAddr) -> io::Result<Self> {
         let stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
+        // Upstreams are on this machine or its network: pacing and bandwidth probing, which the system may have as its
+        // default towards clients, only cost here.
+        let _ = rustix::net::sockopt::set_tcp_congestion(&stream, "cubic");
         Ok(Self::Tcp(stream))
     }
 
@@ -44,14 +61,83 @@ impl Socket {
     /// close which arrived just now is seen.
     pub(crate) fn is_quiet(&self) -> bool {
         let mut byte = [0u8; 1];
-        let flags = rustix::net::RecvFlags::PEEK | rustix::net::RecvFlags::DONTWAIT;
+        let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
         let peeked = match self {
             Self::Tcp(stream) => rustix::net::recv(stream, &mut byte[..], flags),
             Self::Unix(stream) => rustix::net::recv(stream, &mut byte[..], flags),
             Self::Tls(stream) => rustix::net::recv(stream.get_ref().0, &mut byte[..], flags),
         };
-        matches!(peeked, Err(rustix::io::Errno::AGAIN))
+        matches!(peeked, Err(Errno::AGAIN))
     }
+}
+
+impl Transport for Socket {
+    fn poll_fill(&mut self, cx: &mut Context<'_>, into: &mut Vec<u8>) -> Poll<io::Result<usize>> {
+        match self {
+            Self::Tcp(stream) => fill(stream, cx, into),
+            Self::Unix(stream) => fill(stream, cx, into),
+            Self::Tls(stream) => pin!(stream.read_buf(into)).poll(cx),
+        }
+    }
+}
+
+/// A socket of the kernel that the reactor watches.
+trait Watched: std::os::fd::AsFd {
+    fn poll_ready(&self, interest: Interest, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
+    fn attempt(&self, interest: Interest, work: impl FnMut() -> io::Result<()>) -> io::Result<()>;
+}
+
+macro_rules! watched {
+    ($stream:ty) => {
+        impl Watched for $stream {
+            fn poll_ready(&self, interest: Interest, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+                if interest.is_readable() { self.poll_read_ready(cx) } else { self.poll_write_ready(cx) }
+            }
+            fn attempt(&self, interest: Interest, work: impl FnMut() -> io::Result<()>) -> io::Result<()> {
+                self.try_io(interest, work)
+            }
+        }
+    };
+}
+watched!(TcpStream);
+watched!(UnixStream);
+
+/// Makes a system call that moves up to `room` bytes as soon as the reactor thinks it can be made.
+fn transfer(
+    stream: &impl Watched,
+    interest: Interest,
+    cx: &mut Context<'_>,
+    room: usize,
+    mut call: impl FnMut() -> rustix::io::Result<usize>,
+) -> Poll<io::Result<usize>> {
+    loop {
+        let mut moved = None;
+        let tried = stream.attempt(interest, || {
+            let n = call()?;
+            moved = Some(n);
+            // Not all: nothing more can be moved until the next event. Said this way, the reactor forgets the last one.
+            if n < room { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(()) }
+        });
+        match (moved, tried) {
+            (Some(n), _) => return Poll::Ready(Ok(n)),
+            (None, Err(error)) if error.kind() == io::ErrorKind::Interrupted => {}
+            (None, Err(error)) if error.kind() != io::ErrorKind::WouldBlock => return Poll::Ready(Err(error)),
+            (None, _) => ready!(stream.poll_ready(interest, cx))?,
+        }
+    }
+}
+
+fn fill(stream: &impl Watched, cx: &mut Context<'_>, into: &mut Vec<u8>) -> Poll<io::Result<usize>> {
+    let room = into.capacity() - into.len();
+    transfer(stream, Interest::READABLE, cx, room, || {
+        rustix::net::recv(stream, spare_capacity(into), RecvFlags::DONTWAIT).map(|(n, _)| n)
+    })
+}
+
+fn send(stream: &impl Watched, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    transfer(stream, Interest::WRITABLE, cx, bytes.len(), || {
+        rustix::net::send(stream, bytes, SendFlags::DONTWAIT | SendFlags::NOSIGNAL)
+    })
 }
 
 impl AsyncRead for Socket {
@@ -67,8 +153,8 @@ impl AsyncRead for Socket {
 impl AsyncWrite for Socket {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         match self.get_mut() {
-            Self::Tcp(stream) => Pin::new(stream).poll_write(cx, buf),
-            Self::Unix(stream) => Pin::new(stream).poll_write(cx, buf),
+            Self::Tcp(stream) => send(stream, cx, buf),
+            Self::Unix(stream) => send(stream, cx, buf),
             Self::Tls(stream) => Pin::new(stream.as_mut()).poll_write(cx, buf),
         }
     }
@@ -93,6 +179,12 @@ impl AsyncWrite for Socket {
 /// A half of a socket that is shared within one task; borrowed only during a poll.
 #[derive(Debug)]
 pub(crate) struct Half<'a, 'b>(pub &'a RefCell<&'b mut Socket>);
+
+impl Transport for Half<'_, '_> {
+    fn poll_fill(&mut self, cx: &mut Context<'_>, into: &mut Vec<u8>) -> Poll<io::Result<usize>> {
+        self.0.borrow_mut().poll_fill(cx, into)
+    }
+}
 
 impl AsyncRead for Half<'_, '_> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {

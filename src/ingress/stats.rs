@@ -20,7 +20,13 @@ const EWMA_DECAY_MS: f64 = 10_000.0;
 
 /// A latency average fades while an upstream is not asked, so that one slow answer does not shut it out.
 fn decayed(micros: u64, at_ms: u64, now_ms: u64) -> f64 {
-    micros as f64 * (-(now_ms.saturating_sub(at_ms) as f64) / EWMA_DECAY_MS).exp()
+    micros as f64 * kept(now_ms.saturating_sub(at_ms))
+}
+
+/// The share of an average that is left after so many milliseconds. Within one tick of the coarse clock, where most
+/// requests are, nothing has to be computed.
+fn kept(elapsed_ms: u64) -> f64 {
+    if elapsed_ms == 0 { 1.0 } else { (-(elapsed_ms as f64) / EWMA_DECAY_MS).exp() }
 }
 
 /// Adds to a counter of which this thread is the only writer.
@@ -120,8 +126,7 @@ impl UpstreamState {
     pub(crate) fn observe(&self, worker: usize, now_ms: u64, micros: u64) {
         let shard = &self.shards[worker];
         let old = decayed(shard.ewma_us.load(Relaxed), shard.ewma_at_ms.load(Relaxed), now_ms);
-        let elapsed = now_ms.saturating_sub(shard.ewma_at_ms.load(Relaxed)) as f64;
-        let keep = (-elapsed / EWMA_DECAY_MS).exp();
+        let keep = kept(now_ms.saturating_sub(shard.ewma_at_ms.load(Relaxed)));
         let new = if micros as f64 > old { micros as f64 } else { micros as f64 * (1.0 - keep) + old * keep };
         shard.ewma_us.store(new as u64, Relaxed);
         shard.ewma_at_ms.store(now_ms, Relaxed);

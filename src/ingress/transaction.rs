@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::time::Instant;
 
 use super::core::{Random, TableRef};
-use super::h1::header::Kind;
+use super::h1::header::{Kind, Span};
 use super::h1::request::RequestHead;
 use super::stats::UpstreamState;
 use super::table::RouteEntry;
@@ -36,7 +36,8 @@ pub(crate) struct Transaction {
     pub route: Option<usize>,
     /// Index of the last upstream tried.
     pub upstream: Option<usize>,
-    pub request_id: String,
+    /// Where the client's own id stands in `bytes`, when it sent a sane one.
+    sent_id: Option<Span>,
     /// `traceparent` to send on: the client's own when valid, else a new one.
     pub trace: Trace,
     /// Status answered; 0 = none.
@@ -65,10 +66,10 @@ pub(crate) struct Trace {
 impl Transaction {
     pub(crate) fn new(bytes: Vec<u8>, head: RequestHead, table: Rc<TableRef>, random: &Random) -> Self {
         let trace = Trace::of(head.find(&bytes, Kind::TraceParent), random);
-        let request_id = head.find(&bytes, Kind::RequestId).filter(|id| is_sane_id(id)).unwrap_or(&trace.parent[3..35]);
+        let sent_id = head.lines.iter().find(|line| line.kind == Kind::RequestId).map(|line| line.value);
         Self {
             started: Instant::now(),
-            request_id: String::from_utf8_lossy(request_id).into_owned(),
+            sent_id: sent_id.filter(|id| is_sane_id(id.get(&bytes))),
             bytes,
             head,
             table,
@@ -83,6 +84,11 @@ impl Transaction {
             attempts: 0,
             error: None,
         }
+    }
+
+    /// The id of the request: the client's own when it is sane, else that of the trace.
+    pub(crate) fn request_id(&self) -> &[u8] {
+        self.sent_id.map_or(self.trace.id(), |id| id.get(&self.bytes))
     }
 
     /// The route found for it.

@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use rustls::ServerConfig;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
 use tokio::sync::mpsc;
-use tokio::task::{LocalSet, spawn_local};
+use tokio::task::spawn_local;
 use tokio_rustls::TlsAcceptor;
 
 use super::buffer::Buffer;
@@ -45,16 +46,25 @@ impl Worker {
     ) -> Result<Self, IngressError> {
         let failed = |source| IngressError::Worker { worker: index, source };
         let (orders, inbox) = mpsc::unbounded_channel();
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
         let tls = TlsAcceptor::from(Arc::clone(tls));
+        let (report, failure) = std::sync::mpsc::sync_channel(1);
         let thread = std::thread::Builder::new()
             .name(format!("ingress-{index}"))
             .spawn(move || {
+                // The runtime cannot leave the thread it is made on.
+                let runtime = match runtime() {
+                    Ok(runtime) => runtime,
+                    Err(error) => return drop(report.send(error)),
+                };
+                drop(report);
                 let core = Core::new(index, shared, table);
-                LocalSet::new().block_on(&runtime, run(core, doors, tls, inbox));
+                runtime.block_on(run(core, doors, tls, inbox));
             })
             .map_err(failed)?;
-        Ok(Self { orders, thread })
+        match failure.recv() {
+            Ok(source) => Err(failed(source)),
+            Err(_) => Ok(Self { orders, thread }),
+        }
     }
 
     /// Waits for the thread's end; connections still open are cut.
@@ -62,6 +72,10 @@ impl Worker {
         drop(self.orders);
         let _ = self.thread.join();
     }
+}
+
+fn runtime() -> std::io::Result<LocalRuntime> {
+    Builder::new_current_thread().enable_all().build_local(LocalOptions::default())
 }
 
 async fn run(core: Rc<Core>, doors: Vec<Door>, tls: TlsAcceptor, inbox: mpsc::UnboundedReceiver<Order>) {
@@ -79,9 +93,12 @@ async fn run(core: Rc<Core>, doors: Vec<Door>, tls: TlsAcceptor, inbox: mpsc::Un
 }
 
 async fn accept(core: Rc<Core>, listener: TcpListener, tls: Option<TlsAcceptor>) {
+    // What is accepted takes the option over from the listener.
+    let _ = rustix::net::sockopt::set_tcp_nodelay(&listener, true);
+    let local_port = listener.local_addr().map_or(0, |local| local.port());
     loop {
         match listener.accept().await {
-            Ok((stream, peer)) => begin(&core, stream, peer, tls.clone()),
+            Ok((stream, peer)) => begin(&core, stream, peer, local_port, tls.clone()),
             Err(error) => {
                 tracing::warn!(%error, "cannot accept a connection");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -90,7 +107,7 @@ async fn accept(core: Rc<Core>, listener: TcpListener, tls: Option<TlsAcceptor>)
     }
 }
 
-fn begin(core: &Rc<Core>, stream: TcpStream, address: SocketAddr, tls: Option<TlsAcceptor>) {
+fn begin(core: &Rc<Core>, stream: TcpStream, address: SocketAddr, local_port: u16, tls: Option<TlsAcceptor>) {
     core.shared.accepted.add(core.worker, 1);
     let table = core.table();
     let settings = &table.snapshot.settings;
@@ -100,8 +117,6 @@ fn begin(core: &Rc<Core>, stream: TcpStream, address: SocketAddr, tls: Option<Tl
         core.shared.turned_away.add(core.worker, 1);
         return;
     };
-    let _ = stream.set_nodelay(true);
-    let local_port = stream.local_addr().map_or(0, |local| local.port());
     let address = SocketAddr::new(ip, address.port());
     let peer = Peer { address, text: ip.to_string(), local_port, is_tls: tls.is_some() };
     let core = Rc::clone(core);

@@ -129,6 +129,27 @@ pub(crate) fn tokens(list: &[u8]) -> impl Iterator<Item = &[u8]> {
     list.split(|byte| *byte == b',').map(<[u8]>::trim_ascii).filter(|part| !part.is_empty())
 }
 
+/// What an element of a `Connection` header means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ConnectionOption {
+    Close,
+    KeepAlive,
+    Upgrade,
+    /// The name of a header that belongs to this connection only.
+    Header,
+}
+
+/// Reads an element of a `Connection` header.
+pub(crate) fn connection_option(token: &[u8]) -> ConnectionOption {
+    let is = |text: &[u8]| token.eq_ignore_ascii_case(text);
+    match token.len() {
+        5 if is(b"close") => ConnectionOption::Close,
+        7 if is(b"upgrade") => ConnectionOption::Upgrade,
+        10 if is(b"keep-alive") => ConnectionOption::KeepAlive,
+        _ => ConnectionOption::Header,
+    }
+}
+
 /// A `Content-Length`: digits only, and never so many that they overflow.
 pub(crate) fn content_length(value: &[u8]) -> Option<u64> {
     if value.is_empty() || value.len() > 18 || !value.iter().all(u8::is_ascii_digit) {
@@ -145,7 +166,7 @@ pub(crate) fn drop_nominated(head: &[u8], lines: &mut [Line]) {
         }
         let list = lines[index].value.get(head);
         for token in tokens(list) {
-            if [&b"close"[..], b"keep-alive", b"upgrade"].iter().any(|known| token.eq_ignore_ascii_case(known)) {
+            if connection_option(token) != ConnectionOption::Header {
                 continue;
             }
             for line in lines.iter_mut() {

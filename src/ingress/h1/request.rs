@@ -2,7 +2,7 @@
 
 use std::mem::MaybeUninit;
 
-use super::header::{self, Kind, Line, MAX_HEADERS, Span};
+use super::header::{self, ConnectionOption, Kind, Line, MAX_HEADERS, Span};
 
 /// Largest request head in bytes, request line included.
 pub(crate) const MAX_HEAD: usize = 32 * 1024;
@@ -207,11 +207,11 @@ fn decide(
             }
             Kind::Connection => {
                 for token in header::tokens(value) {
-                    match token.to_ascii_lowercase().as_slice() {
-                        b"close" => close = true,
-                        b"keep-alive" => keep = true,
-                        b"upgrade" => wants_upgrade = true,
-                        _ => nominated = true,
+                    match header::connection_option(token) {
+                        ConnectionOption::Close => close = true,
+                        ConnectionOption::KeepAlive => keep = true,
+                        ConnectionOption::Upgrade => wants_upgrade = true,
+                        ConnectionOption::Header => nominated = true,
                     }
                 }
             }

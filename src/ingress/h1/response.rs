@@ -2,7 +2,7 @@
 
 use std::mem::MaybeUninit;
 
-use super::header::{self, Kind, Line, MAX_HEADERS, Span};
+use super::header::{self, ConnectionOption, Kind, Line, MAX_HEADERS, Span};
 
 /// Largest response head in bytes.
 pub(crate) const MAX_HEAD: usize = 64 * 1024;
@@ -103,11 +103,11 @@ fn decide(
             }
             Kind::Connection => {
                 for token in header::tokens(value) {
-                    match token.to_ascii_lowercase().as_slice() {
-                        b"close" => close = true,
-                        b"keep-alive" => keep = true,
-                        b"upgrade" => {}
-                        _ => nominated = true,
+                    match header::connection_option(token) {
+                        ConnectionOption::Close => close = true,
+                        ConnectionOption::KeepAlive => keep = true,
+                        ConnectionOption::Upgrade => {}
+                        ConnectionOption::Header => nominated = true,
                     }
                 }
             }

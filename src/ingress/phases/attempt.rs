@@ -10,16 +10,17 @@ use std::time::Duration;
 
 use tokio::io::AsyncWriteExt;
 
-use super::response;
+use super::response::{self, Plan};
 use super::upstream::upload_failure;
 use crate::ingress::buffer::Buffer;
 use crate::ingress::clock::{NEVER, Slot};
 use crate::ingress::connection::{Connection, Failure, Flow};
+use crate::ingress::core::Core;
 use crate::ingress::h1::response::{self as head, ResponseHead};
 use crate::ingress::problem::Problem;
 use crate::ingress::relay::{Body, Pace, RelayError, relay};
 use crate::ingress::snapshot::Policy;
-use crate::ingress::socket::{Half, Socket};
+use crate::ingress::socket::{Half, Socket, Transport};
 use crate::ingress::stats::UpstreamState;
 use crate::ingress::transaction::Transaction;
 use crate::ingress::tunnel;
@@ -52,91 +53,166 @@ enum Upload {
 pub(crate) async fn attempt(
     conn: &mut Connection,
     tx: &mut Transaction,
-    mut socket: Socket,
+    socket: Socket,
     out: &mut Vec<u8>,
     body: &mut Body,
     policy: &Policy,
     upstream: &UpstreamState,
 ) -> Attempt {
     let core = Rc::clone(&conn.core);
-    let mut input = core.spares.input();
-    let slot = &conn.slot;
-    let pace = Pace { slot, idle: policy.idle_timeout() };
-    let complete = body.is_done();
-    let mut unsent = false;
-    if complete {
-        match slot.within(pace.idle, send(&mut socket, out)).await {
-            Ok(Ok(())) => {}
-            // The answer may have come before the end of the request: look for it.
-            Ok(Err(none_sent)) => unsent = none_sent,
-            Err(_) => return Attempt::Failed(Problem::timed_out().into()),
-        }
+    let mut exchange = Exchange { input: core.spares.input(), socket, policy, upstream };
+    let answered = if body.is_done() {
+        exchange.send_whole(conn, tx, out).await
+    } else {
+        // Boxed: the state of two directions at once is large, and most requests have no body that streams.
+        Box::pin(exchange.stream(conn, tx, out, body)).await
+    };
+    match answered {
+        Ok(answered) => exchange.finish(conn, tx, body, answered).await,
+        Err(attempt) => attempt,
     }
-    let (upload, outcome) = {
-        let (up, down) = (RefCell::new(&mut socket), RefCell::new(&mut conn.socket));
-        let deadline = Cell::new(if complete { slot.after(policy.response_timeout()) } else { NEVER });
-        let state = Cell::new(if complete { Upload::Done } else { Upload::Running });
-        let mut reader = Half(&down);
-        let mut writer = Half(&up);
-        let mut upload = pin!(relay(&mut reader, &mut conn.input, &mut writer, out, body, pace));
-        let both = Both { slot, deadline: &deadline, state: &state, response_timeout: policy.response_timeout() };
-        let reading = read_head(&up, &mut input, &down, tx, pace, &deadline);
-        let outcome = match both.beside(reading, upload.as_mut()).await {
-            Err(error) => Err(Attempt::Failed(upload_failure(error, policy))),
-            Ok(Err(fault)) => Err(fault.into_attempt(unsent)),
-            Ok(Ok(head)) => {
-                let micros = tx.started.elapsed().as_micros() as u64;
-                tx.upstream_micros = Some(micros);
-                upstream.observe(core.worker, core.clock.now_ms(), micros);
-                let plan = response::plan(
-                    tx,
-                    &head,
-                    state.get() == Upload::Done,
-                    core.drain_since().is_some(),
-                    conn.peer.is_tls,
-                );
-                match plan {
-                    Err(problem) => Err(Attempt::Failed(problem.into())),
-                    Ok(plan) => {
-                        tx.status = head.status;
-                        let sending = response::send(tx, &head, &plan, &mut input, &up, &down, &core, pace);
-                        let sent = both.beside(sending, upload.as_mut()).await;
-                        Ok((head, plan, sent))
+}
+
+/// An upstream connection that a request is on.
+struct Exchange<'a> {
+    socket: Socket,
+    /// Bytes read from the upstream and not yet used.
+    input: Buffer,
+    policy: &'a Policy,
+    upstream: &'a UpstreamState,
+}
+
+/// A response that was delivered.
+struct Answered {
+    head: ResponseHead,
+    keep_alive: bool,
+    uploaded: bool,
+}
+
+impl Exchange<'_> {
+    /// The whole request is at hand: sends it in one piece, then delivers the response.
+    async fn send_whole(
+        &mut self,
+        conn: &mut Connection,
+        tx: &mut Transaction,
+        out: &[u8],
+    ) -> Result<Answered, Attempt> {
+        let pace = Pace { slot: &conn.slot, idle: self.policy.idle_timeout() };
+        let unsent = match pace.slot.within(pace.idle, send(&mut self.socket, out)).await {
+            Ok(Ok(())) => false,
+            // The answer may have come before the end of the request: look for it.
+            Ok(Err(none_sent)) => none_sent,
+            Err(_) => return Err(Attempt::Failed(Problem::timed_out().into())),
+        };
+        let deadline = Cell::new(pace.slot.after(self.policy.response_timeout()));
+        let reading = read_head(&mut self.socket, &mut self.input, &mut conn.socket, tx, &conn.core, pace, &deadline);
+        let head = reading.await.map_err(|fault| fault.into_attempt(unsent))?;
+        let plan = begin_response(self.upstream, &conn.core, tx, &head, true, conn.peer.is_tls)?;
+        let (up, down) = (&mut self.socket, &mut conn.socket);
+        let sending = response::send(tx, &head, &plan, &mut self.input, up, down, &conn.core, pace);
+        tx.bytes_out = sending.await.map_err(|error| undelivered(&error))?;
+        Ok(Answered { head, keep_alive: plan.keep_alive, uploaded: true })
+    }
+
+    /// The request body goes up while the response may come down already.
+    async fn stream(
+        &mut self,
+        conn: &mut Connection,
+        tx: &mut Transaction,
+        out: &mut Vec<u8>,
+        body: &mut Body,
+    ) -> Result<Answered, Attempt> {
+        let core = Rc::clone(&conn.core);
+        let slot = &conn.slot;
+        let pace = Pace { slot, idle: self.policy.idle_timeout() };
+        let mut input = std::mem::take(&mut self.input);
+        let state = Cell::new(Upload::Running);
+        let answered = {
+            let (up, down) = (RefCell::new(&mut self.socket), RefCell::new(&mut conn.socket));
+            let deadline = Cell::new(NEVER);
+            let (mut reader, mut writer) = (Half(&down), Half(&up));
+            let mut upload = pin!(relay(&mut reader, &mut conn.input, &mut writer, out, body, pace));
+            let response_timeout = self.policy.response_timeout();
+            let both = Both { slot, deadline: &deadline, state: &state, response_timeout };
+            let (mut half_up, mut half_down) = (Half(&up), Half(&down));
+            let reading = read_head(&mut half_up, &mut input, &mut half_down, tx, &core, pace, &deadline);
+            match both.beside(reading, upload.as_mut()).await {
+                Err(error) => Err(Attempt::Failed(upload_failure(error, self.policy))),
+                Ok(Err(fault)) => Err(fault.into_attempt(false)),
+                Ok(Ok(head)) => {
+                    let uploaded = state.get() == Upload::Done;
+                    let plan = begin_response(self.upstream, &core, tx, &head, uploaded, conn.peer.is_tls);
+                    match plan {
+                        Err(attempt) => Err(attempt),
+                        Ok(plan) => {
+                            let sending =
+                                response::send(tx, &head, &plan, &mut input, &mut half_up, &mut half_down, &core, pace);
+                            let sent = both.beside(sending, upload.as_mut()).await;
+                            Ok((head, plan.keep_alive, sent))
+                        }
                     }
                 }
             }
         };
-        (state.get(), outcome)
-    };
-    tx.body_read = upload == Upload::Done;
-    let (head, plan, sent) = match outcome {
-        Err(attempt) => return attempt,
-        Ok(parts) => parts,
-    };
-    match sent {
-        Ok(Ok(bytes)) => tx.bytes_out = bytes,
-        Ok(Err(error)) | Err(error) => return Attempt::Failed(Failure::Abort(delivery_fault(&error))),
+        self.input = input;
+        let uploaded = state.get() == Upload::Done;
+        tx.body_read = uploaded;
+        let (head, keep_alive, sent) = answered?;
+        match sent {
+            Ok(Ok(bytes)) => tx.bytes_out = bytes,
+            Ok(Err(error)) | Err(error) => return Err(undelivered(&error)),
+        }
+        Ok(Answered { head, keep_alive, uploaded })
     }
-    if head.status == 101 {
-        upstream.forgive();
-        let idle = policy.tunnel_idle_timeout();
-        let (up, down) =
-            tunnel::run(&mut conn.socket, &mut socket, (&mut conn.input, &mut input), &conn.slot, idle).await;
-        (body.content, tx.bytes_out) = (up, tx.bytes_out + down);
-        return Attempt::Done(Flow::Close);
+
+    /// What follows a delivered response: a tunnel, or the connection is kept for the next request.
+    async fn finish(
+        mut self,
+        conn: &mut Connection,
+        tx: &mut Transaction,
+        body: &mut Body,
+        answered: Answered,
+    ) -> Attempt {
+        let core = Rc::clone(&conn.core);
+        let Answered { head, keep_alive, uploaded } = answered;
+        if head.status == 101 {
+            self.upstream.forgive();
+            let early = (&mut conn.input, &mut self.input);
+            let idle = self.policy.tunnel_idle_timeout();
+            let tunnel = tunnel::run(&mut conn.socket, &mut self.socket, early, &conn.slot, idle);
+            let (up, down) = Box::pin(tunnel).await;
+            (body.content, tx.bytes_out) = (up, tx.bytes_out + down);
+            return Attempt::Done(Flow::Close);
+        }
+        if head.keep_alive && uploaded && self.input.is_empty() {
+            core.recycle(&tx.table, self.upstream.serial, self.socket);
+        }
+        core.spares.give_input(self.input);
+        core.spares.give_lines(head.lines);
+        Attempt::Done(match (uploaded, keep_alive) {
+            (false, _) => Flow::Linger,
+            (true, true) => Flow::KeepAlive,
+            (true, false) => Flow::Close,
+        })
     }
-    if head.keep_alive && upload == Upload::Done && input.is_empty() {
-        core.recycle(&tx.table, upstream.serial, socket);
-    }
-    core.spares.give_input(input);
-    let flow = if upload != Upload::Done {
-        Flow::Linger
-    } else if plan.keep_alive {
-        Flow::KeepAlive
-    } else {
-        Flow::Close
-    };
-    Attempt::Done(flow)
+}
+
+/// Takes note of the head's arrival and decides how the response goes on.
+fn begin_response(
+    upstream: &UpstreamState,
+    core: &Core,
+    tx: &mut Transaction,
+    head: &ResponseHead,
+    uploaded: bool,
+    is_tls: bool,
+) -> Result<Plan, Attempt> {
+    let micros = tx.started.elapsed().as_micros() as u64;
+    tx.upstream_micros = Some(micros);
+    upstream.observe(core.worker, core.clock.now_ms(), micros);
+    let plan = response::plan(tx, head, uploaded, core.drain_since().is_some(), is_tls);
+    let plan = plan.map_err(|problem| Attempt::Failed(problem.into()))?;
+    tx.status = head.status;
+    Ok(plan)
 }
 
 /// Writes the request; the error says whether not a single byte was taken.
@@ -209,10 +285,11 @@ impl HeadFault {
 
 /// Reads the final response head; interim ones go to the client at once. The head stays unread in `input`.
 async fn read_head(
-    up: &RefCell<&mut Socket>,
+    up: &mut impl Transport,
     input: &mut Buffer,
-    down: &RefCell<&mut Socket>,
+    down: &mut impl Transport,
     tx: &Transaction,
+    core: &Core,
     pace: Pace<'_>,
     deadline: &Cell<u64>,
 ) -> Result<ResponseHead, HeadFault> {
@@ -221,13 +298,13 @@ async fn read_head(
     loop {
         if !input.is_empty() {
             any = true;
-            match head::parse(input.unread(), to_head, Vec::with_capacity(16)).map_err(HeadFault::Bad)? {
+            match head::parse(input.unread(), to_head, core.spares.lines()).map_err(HeadFault::Bad)? {
                 Some(found) if found.is_interim() => {
                     interim += 1;
                     if interim > MAX_INTERIM {
                         return Err(HeadFault::Bad("it sent too many interim responses"));
                     }
-                    response::pass_interim(tx, &found, input.unread(), &mut Half(down), pace)
+                    response::pass_interim(tx, &found, input.unread(), down, pace)
                         .await
                         .map_err(|_| HeadFault::ClientGone)?;
                     input.consume(found.len);
@@ -237,7 +314,7 @@ async fn read_head(
                 None => {}
             }
         }
-        match pace.slot.until_moving(deadline, input.fill(&mut Half(up))).await {
+        match pace.slot.until_moving(deadline, input.fill(up)).await {
             Err(_) => return Err(HeadFault::TimedOut),
             Ok(Ok(0) | Err(_)) => return Err(HeadFault::Ended { any }),
             Ok(Ok(_)) => {}
@@ -245,11 +322,12 @@ async fn read_head(
     }
 }
 
-fn delivery_fault(error: &RelayError) -> &'static str {
-    match error {
+/// The response broke off on its way to the client.
+fn undelivered(error: &RelayError) -> Attempt {
+    Attempt::Failed(Failure::Abort(match error {
         RelayError::Source | RelayError::BadChunk | RelayError::TooLarge => "upstream_broke_off",
         RelayError::SourceTimeout => "upstream_idle",
         RelayError::Sink => "client_gone",
         RelayError::SinkTimeout => "client_stalled",
-    }
+    }))
 }

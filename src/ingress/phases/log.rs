@@ -3,9 +3,10 @@
 //! The query is left out of the log on purpose: it often holds tokens.
 
 use std::io::Write;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::Instant;
 
 use crate::ingress::core::Core;
+use crate::ingress::decimal;
 use crate::ingress::h1::header::Kind;
 use crate::ingress::snapshot::Route;
 use crate::ingress::transaction::{Peer, Transaction};
@@ -34,35 +35,37 @@ pub(crate) fn route_fields(route: &Route) -> String {
 
 /// Counts the request and writes its line.
 pub(crate) fn record(core: &Core, tx: &Transaction, peer: &Peer) {
-    let micros = tx.started.elapsed().as_micros() as u64;
+    let end = Instant::now();
+    let micros = end.saturating_duration_since(tx.started).as_micros() as u64;
     if let Some(entry) = tx.entry() {
         entry.stats.record(core.worker, tx.status, tx.bytes_in, tx.bytes_out, micros);
     }
     core.shared.requests.add(core.worker, 1);
-    core.log.line(|out| line(out, tx, peer, micros));
+    core.log.line(|out| line(out, tx, peer, core.clock.wall_ms_at(end), micros));
 }
 
-fn line(out: &mut Vec<u8>, tx: &Transaction, peer: &Peer, micros: u64) {
-    let time = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis());
-    let _ = write!(out, "{{\"time_ms\":{time},\"request_id\":\"{}\",\"trace_id\":\"", tx.request_id);
-    out.extend_from_slice(tx.trace.id());
-    let _ = write!(out, "\",\"client\":\"{}\",\"method\":", peer.text);
+fn line(out: &mut Vec<u8>, tx: &Transaction, peer: &Peer, time_ms: u64, micros: u64) {
+    number(out, "{\"time_ms\":", time_ms);
+    text(out, ",\"request_id\":\"", tx.request_id());
+    text(out, "\",\"trace_id\":\"", tx.trace.id());
+    text(out, "\",\"client\":\"", peer.text.as_bytes());
+    out.extend_from_slice(b"\",\"method\":");
     string(out, tx.head.method.get(&tx.bytes));
     out.extend_from_slice(b",\"host\":");
     string(out, tx.head.host.get(&tx.bytes));
     out.extend_from_slice(b",\"path\":");
     string(out, tx.head.path(&tx.bytes));
-    let version = if tx.head.is_http11 { "1.1" } else { "1.0" };
-    let _ = write!(
-        out,
-        ",\"http\":\"{version}\",\"tls\":{},\"status\":{},\"bytes_in\":{},\"bytes_out\":{},\"duration_us\":{micros}",
-        peer.is_tls, tx.status, tx.bytes_in, tx.bytes_out
-    );
+    out.extend_from_slice(if tx.head.is_http11 { b",\"http\":\"1.1\"" } else { b",\"http\":\"1.0\"" });
+    out.extend_from_slice(if peer.is_tls { b",\"tls\":true" } else { b",\"tls\":false" });
+    number(out, ",\"status\":", u64::from(tx.status));
+    number(out, ",\"bytes_in\":", tx.bytes_in);
+    number(out, ",\"bytes_out\":", tx.bytes_out);
+    number(out, ",\"duration_us\":", micros);
     if let Some(micros) = tx.upstream_micros {
-        let _ = write!(out, ",\"upstream_us\":{micros}");
+        number(out, ",\"upstream_us\":", micros);
     }
     if tx.attempts > 1 {
-        let _ = write!(out, ",\"attempts\":{}", tx.attempts);
+        number(out, ",\"attempts\":", u64::from(tx.attempts));
     }
     if let Some(entry) = tx.entry() {
         out.extend_from_slice(entry.log_fields.as_bytes());
@@ -72,7 +75,8 @@ fn line(out: &mut Vec<u8>, tx: &Transaction, peer: &Peer, micros: u64) {
         string(out, upstream.id.as_bytes());
     }
     if let Some(error) = tx.error {
-        let _ = write!(out, ",\"error\":\"{error}\"");
+        text(out, ",\"error\":\"", error.as_bytes());
+        out.push(b'"');
     }
     if let Some(agent) = tx.head.find(&tx.bytes, Kind::UserAgent) {
         out.extend_from_slice(b",\"user_agent\":");
@@ -81,11 +85,24 @@ fn line(out: &mut Vec<u8>, tx: &Transaction, peer: &Peer, micros: u64) {
     out.extend_from_slice(b"}\n");
 }
 
+fn number(out: &mut Vec<u8>, label: &str, value: u64) {
+    out.extend_from_slice(label.as_bytes());
+    decimal::push(out, value);
+}
+
+/// Text that needs no escaping.
+fn text(out: &mut Vec<u8>, label: &str, value: &[u8]) {
+    out.extend_from_slice(label.as_bytes());
+    out.extend_from_slice(value);
+}
+
 /// A JSON string; bytes that are not UTF-8 become the replacement character.
 fn string(out: &mut Vec<u8>, bytes: &[u8]) {
     let bytes = &bytes[..bytes.len().min(MAX_TEXT)];
     out.push(b'"');
-    if bytes.iter().all(|b| (b' '..0x7f).contains(b) && *b != b'"' && *b != b'\\') {
+    // No early end, so that many bytes are looked at in one step.
+    let needs_escape = |b: &u8| !(b' '..0x7f).contains(b) || *b == b'"' || *b == b'\\';
+    if !bytes.iter().fold(false, |any, b| any | needs_escape(b)) {
         out.extend_from_slice(bytes);
     } else {
         for char in String::from_utf8_lossy(bytes).chars() {

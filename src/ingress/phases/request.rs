@@ -3,8 +3,7 @@
 //! Headers leave in their order and spelling. Those of one connection are left out, those that say who the client is
 //! are set anew unless a trusted proxy sent them.
 
-use std::io::Write;
-
+use crate::ingress::decimal;
 use crate::ingress::h1::header::{self, Kind};
 use crate::ingress::transaction::{Peer, Transaction};
 
@@ -33,7 +32,7 @@ pub(crate) fn write_head(tx: &Transaction, peer: &Peer, out: &mut Vec<u8>) {
         _ => true,
     });
     write_forwarding(tx, peer, trusted, out);
-    field(out, b"x-request-id: ", tx.request_id.as_bytes());
+    field(out, b"x-request-id: ", tx.request_id());
     field(out, b"traceparent: ", &tx.trace.parent);
     if let Some(protocol) = head.upgrade {
         field(out, b"connection: upgrade\r\nupgrade: ", protocol.get(bytes));
@@ -64,7 +63,9 @@ fn write_forwarding(tx: &Transaction, peer: &Peer, trusted: bool, out: &mut Vec<
         field(out, b"x-forwarded-host: ", head.host.get(bytes));
     }
     if !sent(Kind::ForwardedPort) {
-        let _ = write!(out, "x-forwarded-port: {}\r\n", peer.local_port);
+        out.extend_from_slice(b"x-forwarded-port: ");
+        decimal::push(out, u64::from(peer.local_port));
+        out.extend_from_slice(b"\r\n");
     }
 }
 

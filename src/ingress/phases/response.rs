@@ -1,17 +1,15 @@
 //! The response as the client gets it.
 
-use std::cell::RefCell;
-use std::io::Write;
-
 use tokio::io::AsyncWrite;
 
 use crate::ingress::buffer::Buffer;
 use crate::ingress::core::Core;
+use crate::ingress::decimal;
 use crate::ingress::h1::header::{self, Kind};
 use crate::ingress::h1::response::{Framing, ResponseHead};
 use crate::ingress::problem::Problem;
 use crate::ingress::relay::{self, Body, Output, Pace, RelayError};
-use crate::ingress::socket::{Half, Socket};
+use crate::ingress::socket::Transport;
 use crate::ingress::transaction::Transaction;
 
 /// What is decided about a response before its first byte leaves.
@@ -54,8 +52,8 @@ pub(crate) async fn send(
     head: &ResponseHead,
     plan: &Plan,
     input: &mut Buffer,
-    up: &RefCell<&mut Socket>,
-    down: &RefCell<&mut Socket>,
+    up: &mut impl Transport,
+    down: &mut impl Transport,
     core: &Core,
     pace: Pace<'_>,
 ) -> Result<u64, RelayError> {
@@ -64,7 +62,7 @@ pub(crate) async fn send(
     input.consume(head.len);
     let framing = if head.status == 101 { Framing::None } else { head.framing };
     let mut body = Body::of_response(framing, plan.output);
-    let sent = relay::relay(&mut Half(up), input, &mut Half(down), &mut out, &mut body, pace).await;
+    let sent = relay::relay(up, input, down, &mut out, &mut body, pace).await;
     core.spares.give_output(out);
     sent
 }
@@ -92,7 +90,9 @@ fn is_end_to_end(kind: Kind) -> bool {
 }
 
 fn status_line(head: &ResponseHead, bytes: &[u8], out: &mut Vec<u8>) {
-    let _ = write!(out, "HTTP/1.1 {} ", head.status);
+    out.extend_from_slice(b"HTTP/1.1 ");
+    decimal::push(out, u64::from(head.status));
+    out.push(b' ');
     out.extend_from_slice(head.reason.get(bytes));
     out.extend_from_slice(b"\r\n");
 }
@@ -107,11 +107,13 @@ fn write_head(tx: &Transaction, head: &ResponseHead, plan: &Plan, bytes: &[u8], 
     });
     if !head.has(Kind::RequestId) {
         out.extend_from_slice(b"x-request-id: ");
-        out.extend_from_slice(tx.request_id.as_bytes());
+        out.extend_from_slice(tx.request_id());
         out.extend_from_slice(b"\r\n");
     }
     if let Some(seconds) = plan.hsts {
-        let _ = write!(out, "strict-transport-security: max-age={seconds}\r\n");
+        out.extend_from_slice(b"strict-transport-security: max-age=");
+        decimal::push(out, seconds);
+        out.extend_from_slice(b"\r\n");
     }
     if plan.output == Output::Chunks {
         out.extend_from_slice(b"transfer-encoding: chunked\r\n");

@@ -8,13 +8,13 @@
 //!   at hand. A POST that may have been acted on is never repeated.
 
 use std::rc::Rc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use super::attempt::{Attempt, attempt};
 use super::{balance, request};
 use crate::ingress::clock::Slot;
 use crate::ingress::connection::{Connection, Failure, Flow};
-use crate::ingress::core::TableRef;
+use crate::ingress::core::Core;
 use crate::ingress::problem::Problem;
 use crate::ingress::relay::{Body, RelayError};
 use crate::ingress::snapshot::{Policy, UpstreamAddress};
@@ -30,29 +30,21 @@ const RETRY_PAUSE: Duration = Duration::from_millis(100);
 const UNIX_RETRY: Duration = Duration::from_secs(5);
 
 /// Counts a request as in flight at its upstream for as long as it lives.
-struct InFlight {
-    table: Rc<TableRef>,
-    route: usize,
-    upstream: usize,
-    worker: usize,
+struct InFlight<'a> {
+    state: &'a UpstreamState,
+    core: &'a Core,
 }
 
-impl InFlight {
-    fn begin(table: &Rc<TableRef>, route: usize, upstream: usize, worker: usize) -> Self {
-        let this = Self { table: Rc::clone(table), route, upstream, worker };
-        this.state().begin(worker);
-        this
-    }
-
-    fn state(&self) -> &UpstreamState {
-        &self.table.routes[self.route].upstreams[self.upstream]
+impl<'a> InFlight<'a> {
+    fn begin(state: &'a UpstreamState, core: &'a Core) -> Self {
+        state.begin(core.worker);
+        Self { state, core }
     }
 }
 
-impl Drop for InFlight {
+impl Drop for InFlight<'_> {
     fn drop(&mut self) {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64);
-        self.state().end(self.worker, now);
+        self.state.end(self.core.worker, self.core.clock.wall_ms());
     }
 }
 
@@ -133,8 +125,8 @@ async fn attempts(
         };
         tx.upstream = Some(index);
         tx.attempts += 1;
-        let usage = InFlight::begin(&table, route, index, core.worker);
-        let state = usage.state();
+        let state = &*entry.upstreams[index];
+        let _usage = InFlight::begin(state, &core);
         let pooled = core.pool.take(state.serial, now, repeatable);
         let is_pooled = pooled.is_some();
         let socket = match pooled {
