@@ -120,10 +120,10 @@ impl Spares {
 
     pub(crate) fn give_output(&self, mut output: Vec<u8>) {
         output.clear();
-        match output.capacity() {
-            0..=ORDINARY => self.outputs.put(output, MAX_SPARE),
-            ..=LARGE => self.large_outputs.put(output, MAX_LARGE_SPARE),
-            _ => {}
+        if output.capacity() <= ORDINARY {
+            self.outputs.put(output, MAX_SPARE);
+        } else if output.capacity() <= LARGE {
+            self.large_outputs.put(output, MAX_LARGE_SPARE);
         }
     }
 
@@ -136,11 +136,11 @@ impl Spares {
     pub(crate) fn give_input(&self, mut input: Buffer) {
         input.bytes.clear();
         (input.at, input.was_full) = (0, false);
-        match input.bytes.capacity() {
-            0 => {}
-            ..=ORDINARY => self.inputs.put(input, MAX_SPARE),
-            _ if input.bytes.capacity() <= 2 * LARGE => self.large_inputs.put(input, MAX_LARGE_SPARE),
-            _ => {}
+        let capacity = input.bytes.capacity();
+        if (1..=ORDINARY).contains(&capacity) {
+            self.inputs.put(input, MAX_SPARE);
+        } else if (1..=2 * LARGE).contains(&capacity) {
+            self.large_inputs.put(input, MAX_LARGE_SPARE);
         }
     }
 
