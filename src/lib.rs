@@ -4,6 +4,7 @@
 pub mod api;
 pub mod apps;
 pub mod builds;
+pub mod certificates;
 pub mod cli;
 pub mod engine;
 pub mod git;

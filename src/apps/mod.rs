@@ -30,6 +30,7 @@ use std::sync::{Arc, Mutex};
 
 use tokio::sync::Notify;
 
+use crate::certificates::SecureHosts;
 use crate::engine::Engine;
 use crate::kernel::clock::{Clock, Timestamp};
 use crate::kernel::random::Random;
@@ -49,13 +50,22 @@ pub struct Addresses {
     /// The platform's domain; apps answer below it.
     pub domain: String,
     pub http_port: u16,
+    /// None when HTTPS is not spoken here.
+    pub https_port: Option<u16>,
     pub ssh_port: u16,
+    /// Hosts that are reached over HTTPS.
+    pub secure: SecureHosts,
 }
 
 impl Addresses {
     /// The URL of a host name of this installation.
     #[must_use]
     pub fn url(&self, host: &str) -> String {
+        match self.https_port.filter(|_| self.secure.contains(host)) {
+            Some(443) => return format!("https://{host}"),
+            Some(port) => return format!("https://{host}:{port}"),
+            None => {}
+        }
         if self.http_port == 80 { format!("http://{host}") } else { format!("http://{host}:{}", self.http_port) }
     }
 

@@ -11,7 +11,7 @@ use super::buffer::Buffer;
 use super::clock::{NEVER, SlotGuard};
 use super::core::Core;
 use super::h1::request::{self as head, Framing, MAX_HEAD, RequestHead};
-use super::phases::{admit, log, route, upstream};
+use super::phases::{admit, challenge, log, route, upstream};
 use super::problem::{self, Problem, Shape};
 use super::socket::Socket;
 use super::transaction::{Peer, Transaction};
@@ -189,6 +189,10 @@ impl Connection {
     }
 
     async fn phases(&mut self, tx: &mut Transaction) -> Result<Flow, Failure> {
+        if let Some(answer) = challenge::answer(tx, &self.peer) {
+            self.write(&answer).await;
+            return Ok(Flow::Linger);
+        }
         route::find(tx)?;
         admit::check(tx, &self.peer)?;
         // request → balance → upstream → response
@@ -216,12 +220,16 @@ impl Connection {
 
     async fn write_answer(&mut self, problem: &Problem, shape: Shape<'_>) -> u64 {
         let answer = problem::render(problem, shape);
+        self.write(&answer).await;
+        answer.len() as u64
+    }
+
+    async fn write(&mut self, answer: &[u8]) {
         let writing = async {
-            self.socket.write_all(&answer).await?;
+            self.socket.write_all(answer).await?;
             self.socket.flush().await
         };
         let _: Result<Result<(), std::io::Error>, _> = self.slot.within(ANSWER_TIMEOUT, writing).await;
-        answer.len() as u64
     }
 
     /// Ends our side, then reads and forgets until the client has ended too or the time is up.

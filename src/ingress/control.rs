@@ -128,6 +128,7 @@ async fn put_snapshot(engine: &Engine, request: Request<Incoming>) -> Reply {
 fn without_keys(snapshot: &Snapshot) -> Snapshot {
     let mut shown = snapshot.clone();
     shown.certificates.iter_mut().for_each(|certificate| certificate.key_pem.clear());
+    shown.tls_challenges.iter_mut().for_each(|certificate| certificate.key_pem.clear());
     shown
 }
 

@@ -212,7 +212,7 @@ impl Engine {
 }
 
 fn load_certificates(snapshot: &Snapshot) -> Result<Certificates, SnapshotError> {
-    Certificates::load(&snapshot.certificates)
+    Certificates::load(snapshot)
         .map_err(|reason| SnapshotError::Invalid { place: "certificates".into(), reason })
 }
 

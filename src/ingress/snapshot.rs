@@ -37,6 +37,20 @@ pub struct Snapshot {
     /// Certificates for TLS, by server name.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub certificates: Vec<Certificate>,
+    /// Answers to a certificate authority over plain HTTP (`http-01`).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub http_challenges: Vec<HttpChallenge>,
+    /// Answers to a certificate authority in the TLS handshake (`tls-alpn-01`).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tls_challenges: Vec<Certificate>,
+}
+
+/// What is answered at `/.well-known/acme-challenge/TOKEN` of a host, before anything else is asked of the request.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct HttpChallenge {
+    pub host: String,
+    pub token: String,
+    pub answer: String,
 }
 
 /// A certificate with its private key.

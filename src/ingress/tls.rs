@@ -16,7 +16,12 @@ use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 
 use super::error::IngressError;
-use super::snapshot::Certificate;
+use super::snapshot::{Certificate, Snapshot};
+
+/// What a certificate authority asks for when it checks who controls a name (RFC 8737).
+const ACME: &[u8] = b"acme-tls/1";
+/// What is spoken behind TLS, best first.
+const PROTOCOLS: [&[u8]; 2] = [b"http/1.1", ACME];
 
 /// The certificates of one table.
 #[derive(Debug, Default)]
@@ -25,15 +30,24 @@ pub(crate) struct Certificates {
     /// Keyed by the part after `*.`; one label deep, as browsers see it.
     wildcard: HashMap<String, Arc<CertifiedKey>>,
     any: Option<Arc<CertifiedKey>>,
+    /// Answers to a certificate authority (`acme-tls/1`), by name.
+    challenges: HashMap<String, Arc<CertifiedKey>>,
 }
 
 impl Certificates {
     /// Reads the certificates of a snapshot; the error names the first that cannot be used.
-    pub(crate) fn load(list: &[Certificate]) -> Result<Self, String> {
+    pub(crate) fn load(snapshot: &Snapshot) -> Result<Self, String> {
         let mut all = Self::default();
-        for certificate in list {
-            let key = certified_key(certificate)
-                .map_err(|reason| format!("certificate for {:?}: {reason}", certificate.names))?;
+        let read = |certificate| {
+            certified_key(certificate).map_err(|reason| format!("certificate for {:?}: {reason}", certificate.names))
+        };
+        for certificate in &snapshot.tls_challenges {
+            let key = read(certificate)?;
+            let names = certificate.names.iter().map(|name| (name.to_ascii_lowercase(), Arc::clone(&key)));
+            all.challenges.extend(names);
+        }
+        for certificate in &snapshot.certificates {
+            let key = read(certificate)?;
             for name in &certificate.names {
                 let name = name.to_ascii_lowercase();
                 match name.strip_prefix("*.") {
@@ -77,7 +91,11 @@ impl Resolver {
 
 impl ResolvesServerCert for Resolver {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        self.0.load().find(hello.server_name())
+        let certificates = self.0.load();
+        if hello.alpn().is_some_and(|mut offered| offered.any(|protocol| protocol == ACME)) {
+            return certificates.challenges.get(hello.server_name()?).cloned();
+        }
+        certificates.find(hello.server_name())
     }
 }
 
@@ -90,7 +108,7 @@ pub(crate) fn server_config(resolver: Arc<Resolver>) -> Result<Arc<ServerConfig>
         .map_err(failed)?
         .with_no_client_auth()
         .with_cert_resolver(resolver);
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    config.alpn_protocols = PROTOCOLS.iter().map(|protocol| protocol.to_vec()).collect();
     config.ticketer = aws_lc_rs::Ticketer::new().map_err(failed)?;
     Ok(Arc::new(config))
 }

@@ -82,4 +82,6 @@ ids! {
     TokenId = "tok";
     /// A public SSH key.
     SshKeyId = "key";
+    /// A certificate for HTTPS.
+    CertificateId = "crt";
 }

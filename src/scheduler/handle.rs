@@ -40,6 +40,8 @@ pub struct SchedulerParts {
     pub portal: Route,
     /// Environment variables every app and task gets, such as those that name an extra CA certificate.
     pub apps_env: BTreeMap<String, String>,
+    /// Where HTTPS is spoken, when it is.
+    pub https_port: Option<u16>,
 }
 
 /// The scheduler. Clones share everything; [`Scheduler::run`] must be running for anything to happen.

@@ -2,13 +2,15 @@
 //! The newest table stands for all before it, so a table that was overtaken is not sent.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use tokio::sync::watch;
 
 use super::handle::{Scheduler, lock};
+use super::https;
+use crate::certificates::model::Serving;
 use crate::ingress;
 use crate::ingress::snapshot::{Route, Snapshot, VERSION};
 use crate::kernel::error::chain;
@@ -62,12 +64,31 @@ impl SnapshotPort for IngressPort {
 
 /// The table that shall be in use.
 pub(super) struct Publication {
-    newest: watch::Sender<Option<Arc<Snapshot>>>,
+    pub(super) newest: watch::Sender<Option<Arc<Snapshot>>>,
+    /// What the newest table is made of.
+    pub(super) content: Mutex<Content>,
+    /// The newest generation of this boot the ingress was seen to use.
+    pub(super) used: watch::Sender<u64>,
+}
+
+/// The two halves of a table: routes by the last pass (none before the first), and what is served over HTTPS.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Content {
+    pub(super) routes: Option<Routes>,
+    pub(super) https: Arc<Serving>,
+}
+
+/// Routes and the containers in them. `suspect` ones come from a view that is unsure.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Routes {
+    pub(super) routes: Vec<Route>,
+    pub(super) containers: BTreeSet<String>,
+    pub(super) suspect: bool,
 }
 
 impl Default for Publication {
     fn default() -> Self {
-        Self { newest: watch::Sender::new(None) }
+        Self { newest: watch::Sender::new(None), content: Mutex::default(), used: watch::Sender::new(0) }
     }
 }
 
@@ -80,19 +101,39 @@ impl Scheduler {
 
     /// Makes these routes the newest table, unless they are already. `suspect` tables come from a view that is unsure.
     pub(super) fn publish(&self, routes: Vec<Route>, containers: &BTreeSet<String>, suspect: bool) {
+        let mut content = lock(&self.inner.publication.content);
+        content.routes = Some(Routes { routes, containers: containers.clone(), suspect });
+        self.make_table(&content);
+    }
+
+    /// Makes a table of this content the newest one, unless it is already; gives its generation, or that of the first
+    /// one while no routes are known yet.
+    pub(super) fn make_table(&self, content: &Content) -> u64 {
         let newest = &self.inner.publication.newest;
-        let unchanged = newest.borrow().as_ref().is_some_and(|s| s.routes == routes && s.suspect == suspect);
-        if unchanged {
-            return;
+        let before = newest.borrow().clone();
+        let Some(Routes { routes, containers, suspect }) = &content.routes else { return 1 };
+        let boot = self.inner.boot.clone();
+        let generation = before.as_ref().map_or(1, |s| s.generation);
+        let mut table = Snapshot {
+            version: VERSION,
+            boot,
+            generation,
+            suspect: *suspect,
+            routes: routes.clone(),
+            ..Snapshot::default()
+        };
+        https::apply(&mut table, &content.https, self.inner.parts.https_port);
+        if before.as_deref() == Some(&table) {
+            return generation;
         }
-        let generation = newest.borrow().as_ref().map_or(1, |s| s.generation + 1);
+        table.generation = before.map_or(1, |s| s.generation + 1);
+        let generation = table.generation;
         // What is in a suspect table says nothing of where requests go: the ingress may keep old upstreams.
-        if !suspect {
+        if !*suspect {
             lock(&self.inner.memory).table_sent(generation, containers.clone());
         }
-        let boot = self.inner.boot.clone();
-        let snapshot = Snapshot { version: VERSION, boot, generation, suspect, routes, ..Snapshot::default() };
-        newest.send_replace(Some(Arc::new(snapshot)));
+        newest.send_replace(Some(Arc::new(table)));
+        generation
     }
 
     /// Runs for ever.
@@ -142,6 +183,9 @@ impl Scheduler {
     fn hear(&self, said: Said) -> Said {
         let now = self.inner.parts.clock.now();
         let generation = (said.boot == self.inner.boot).then_some(said.generation);
+        if let Some(generation) = generation {
+            self.inner.publication.used.send_if_modified(|used| std::mem::replace(used, generation) != generation);
+        }
         let news = lock(&self.inner.memory).ingress_said(generation, said.in_flight.clone(), now);
         if news {
             self.nudge();

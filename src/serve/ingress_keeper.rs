@@ -20,15 +20,15 @@ const SERVICE_MANAGER_PATIENCE: Duration = Duration::from_millis(200);
 /// How long a started one may take until its control socket answers.
 const START_PATIENCE: Duration = Duration::from_secs(10);
 
-/// Runs until told to stop; the ingress itself goes on.
-pub(super) async fn keep(options: ServeOptions, port: u16, scheduler: Scheduler, stop: CancellationToken) {
+/// Runs until told to stop; the ingress itself goes on. `ports` are those for HTTP and HTTPS.
+pub(super) async fn keep(options: ServeOptions, ports: (u16, Option<u16>), scheduler: Scheduler, stop: CancellationToken) {
     tokio::select! {
         () = stop.cancelled() => {}
-        () = keep_for_ever(&options, port, &scheduler) => {}
+        () = keep_for_ever(&options, ports, &scheduler) => {}
     }
 }
 
-async fn keep_for_ever(options: &ServeOptions, port: u16, scheduler: &Scheduler) {
+async fn keep_for_ever(options: &ServeOptions, ports: (u16, Option<u16>), scheduler: &Scheduler) {
     let socket = options.run.join("ingress.sock");
     let client = ingress::Client::new(&socket);
     loop {
@@ -48,9 +48,9 @@ async fn keep_for_ever(options: &ServeOptions, port: u16, scheduler: &Scheduler)
                     to = env!("CARGO_PKG_VERSION"),
                     "replacing the ingress without a gap"
                 );
-                start(options, port, &client, Some(status.pid)).await;
+                start(options, ports, &client, Some(status.pid)).await;
             }
-            Err(_) => start(options, port, &client, None).await,
+            Err(_) => start(options, ports, &client, None).await,
         }
     }
 }
@@ -64,7 +64,18 @@ async fn wait_until_gone(socket: &std::path::Path) {
     }
 }
 
-async fn start(options: &ServeOptions, port: u16, client: &ingress::Client, replaces: Option<u32>) {
+/// `--http ADDRESS` for all addresses of this machine.
+fn listen(option: &str, port: Option<u16>) -> Vec<String> {
+    let addresses = port.into_iter().flat_map(ports::everywhere);
+    addresses.flat_map(|address| [option.to_owned(), address.to_string()]).collect()
+}
+
+async fn start(
+    options: &ServeOptions,
+    (http, https): (u16, Option<u16>),
+    client: &ingress::Client,
+    replaces: Option<u32>,
+) {
     let log = options.data.join("ingress.log");
     let program = match std::env::current_exe() {
         Ok(path) => path,
@@ -78,7 +89,8 @@ async fn start(options: &ServeOptions, port: u16, client: &ingress::Client, repl
         .arg("ingress")
         .args(["--run".into(), options.run.as_os_str().to_owned()])
         .args(["--data".into(), options.data.as_os_str().to_owned()])
-        .args(ports::everywhere(port).into_iter().flat_map(|address| ["--http".to_owned(), address.to_string()]));
+        .args(listen("--http", Some(http)))
+        .args(listen("--https", https));
     let command = match std::env::var_os("WHARF_LOG") {
         Some(level) => command.env("WHARF_LOG", level),
         None => command,

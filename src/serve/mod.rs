@@ -30,6 +30,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::apps::{Addresses, Apps, Live};
+use crate::certificates::{self, Certificates};
 use crate::engine::Engine;
 use crate::engine::docker::{DockerEngine, Installation};
 use crate::git::Git;
@@ -81,7 +82,14 @@ struct Foundation {
 pub async fn run(options: ServeOptions) -> anyhow::Result<()> {
     let foundation = lay_foundation(&options).await?;
     let ports = ports::choose(&options).await?;
-    let addresses = Addresses { domain: options.domain.clone(), http_port: ports.http, ssh_port: ports.ssh };
+    let certificates = open_certificates(&options, &foundation)?;
+    let addresses = Addresses {
+        domain: options.domain.clone(),
+        http_port: ports.http,
+        https_port: ports.https,
+        ssh_port: ports.ssh,
+        secure: certificates.secure_hosts(),
+    };
     let stop = CancellationToken::new();
     let tasks = TaskTracker::new();
 
@@ -133,12 +141,14 @@ pub async fn run(options: ServeOptions) -> anyhow::Result<()> {
     deployer.recover().await.context("operations of an earlier run could not be taken up")?;
     let socket = options.run.join("api.sock");
     tasks.spawn(web::serve(web, web::listen(&socket)?, stop.clone()));
-    tasks.spawn(ingress_keeper::keep(options.clone(), ports.http, scheduler.clone(), stop.clone()));
+    tasks.spawn(ingress_keeper::keep(options.clone(), (ports.http, ports.https), scheduler.clone(), stop.clone()));
     tasks.spawn(scheduler.clone().run(stop.clone()));
+    tasks.spawn(certificates.clone().run(Arc::new(scheduler.clone()), stop.clone()));
     tasks.spawn(watch_deadlines(operations.clone(), stop.clone()));
     let setup_token = new_setup_token(&foundation, &apps).await?;
     let must_be_set_up = setup_token.is_some();
     ready::announce(&options, &addresses, foundation.installation.as_str(), setup_token, &stop).await?;
+    tasks.spawn(ready::keep_address(options.run.clone(), addresses, certificates, stop.clone()));
     if must_be_set_up {
         tasks.spawn(ready::forget_setup_link(options.run.clone(), apps.clone(), stop.clone()));
     }
@@ -241,7 +251,22 @@ fn scheduler_parts(
         ingress: ingress.clone(),
         portal: web::route(&addresses.portal_host(), &options.run.join("api.sock")),
         apps_env: ca_variables(&foundation.settings),
+        https_port: addresses.https_port,
     })
+}
+
+fn open_certificates(options: &ServeOptions, foundation: &Foundation) -> anyhow::Result<Certificates> {
+    let parts = certificates::Parts {
+        store: foundation.store.clone(),
+        vault: foundation.vault.clone(),
+        clock: foundation.clock.clone(),
+        random: foundation.random.clone(),
+        data: options.data.clone(),
+        domain: options.domain.clone(),
+        https: foundation.settings.https.clone(),
+        acme: foundation.settings.acme.clone(),
+    };
+    Ok(Certificates::open(parts)?)
 }
 
 fn git_settings(options: &ServeOptions) -> anyhow::Result<crate::git::Settings> {

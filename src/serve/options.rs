@@ -17,7 +17,7 @@ pub struct ServeOptions {
     /// Port for HTTP; when it is taken or not allowed, 8080 is used and that is said
     #[arg(long, value_name = "PORT", default_value_t = 80)]
     pub http_port: u16,
-    /// Port for HTTPS (used once certificates are set up)
+    /// Port for HTTPS; when it is taken or not allowed, 8443 is used and that is said
     #[arg(long, value_name = "PORT", default_value_t = 443)]
     pub https_port: u16,
     /// Port for git over SSH; when it is taken, the next free one is used and that is said

@@ -2,7 +2,6 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use anyhow::bail;
 use tokio::net::TcpListener;
 
 use super::options::ServeOptions;
@@ -10,12 +9,16 @@ use crate::ingress;
 
 /// Tried in turn when the port asked for cannot be had.
 const HTTP_FALLBACKS: [u16; 6] = [8080, 8081, 8082, 8083, 8084, 8085];
+/// The same for HTTPS.
+const HTTPS_FALLBACKS: [u16; 6] = [8443, 8444, 8445, 8446, 8447, 8448];
 /// So many ports after the one asked for are tried for SSH.
 const SSH_TRIES: u16 = 10;
 
 /// The ports in use.
 pub(super) struct Ports {
     pub(super) http: u16,
+    /// None when no port could be had; everything works over HTTP then.
+    pub(super) https: Option<u16>,
     pub(super) ssh: u16,
     /// None when no port could be had; pushing over HTTP works all the same.
     pub(super) ssh_listener: Option<std::net::TcpListener>,
@@ -24,13 +27,19 @@ pub(super) struct Ports {
 /// Finds the ports; an ingress that runs already keeps its own.
 pub(super) async fn choose(options: &ServeOptions) -> anyhow::Result<Ports> {
     let running = ingress::Client::new(options.run.join("ingress.sock")).status().await.ok();
-    let adopted = running.and_then(|s| s.listening.first().map(SocketAddr::port));
+    let adopted = running.as_ref().and_then(|s| s.listening.first().map(SocketAddr::port));
     let http = match adopted {
         Some(port) => port,
         None => free_http_port(options.http_port).await?,
     };
+    let https = match running.as_ref().map(|s| s.listening_tls.first()) {
+        Some(Some(address)) => Some(address.port()),
+        // One that was started without HTTPS, by hand or by a version that had none, stays so until it is started anew.
+        Some(None) => None,
+        None => free_https_port(options.https_port).await,
+    };
     let (ssh, ssh_listener) = ssh_listener(options.ssh_port).await;
-    Ok(Ports { http, ssh, ssh_listener })
+    Ok(Ports { http, https, ssh, ssh_listener })
 }
 
 /// All addresses of this machine: IPv4, and IPv6 where there is any.
@@ -42,8 +51,28 @@ pub fn everywhere(port: u16) -> Vec<SocketAddr> {
 }
 
 async fn free_http_port(wanted: u16) -> anyhow::Result<u16> {
+    free_port(wanted, &HTTP_FALLBACKS).await.map_err(|reason| {
+        anyhow::anyhow!(
+            "no port for HTTP can be had: {wanted} ({reason}) nor {HTTP_FALLBACKS:?}; free one, or name another with --http-port"
+        )
+    })
+}
+
+async fn free_https_port(wanted: u16) -> Option<u16> {
+    let found = free_port(wanted, &HTTPS_FALLBACKS).await;
+    found
+        .inspect_err(|reason| {
+            tracing::warn!(
+                "no port for HTTPS can be had: {wanted} ({reason}) nor {HTTPS_FALLBACKS:?}; there is HTTP only"
+            );
+        })
+        .ok()
+}
+
+/// The wanted port or one of the others; else why the wanted one cannot be used.
+async fn free_port(wanted: u16, fallbacks: &[u16]) -> Result<u16, String> {
     let mut reason = String::new();
-    for port in std::iter::once(wanted).chain(HTTP_FALLBACKS.into_iter().filter(|p| *p != wanted)) {
+    for port in std::iter::once(wanted).chain(fallbacks.iter().copied().filter(|p| *p != wanted)) {
         match TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).await {
             Ok(_) => {
                 if port != wanted {
@@ -55,9 +84,7 @@ async fn free_http_port(wanted: u16) -> anyhow::Result<u16> {
             Err(_) => {}
         }
     }
-    bail!(
-        "no port for HTTP can be had: {wanted} ({reason}) nor {HTTP_FALLBACKS:?}; free one, or name another with --http-port"
-    )
+    Err(reason)
 }
 
 async fn ssh_listener(wanted: u16) -> (u16, Option<std::net::TcpListener>) {

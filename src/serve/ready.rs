@@ -3,6 +3,7 @@
 use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
@@ -12,9 +13,13 @@ use tokio_util::sync::CancellationToken;
 
 use super::options::ServeOptions;
 use crate::apps::Addresses;
+use crate::certificates::Certificates;
 
 /// How long the portal may take to answer through the ingress.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Two tasks change the file.
+static REWRITING: Mutex<()> = Mutex::new(());
 
 /// What `RUN/ready.json` holds while the control plane is ready.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,6 +29,9 @@ pub struct Ready {
     pub setup_url: Option<String>,
     pub domain: String,
     pub http_port: u16,
+    /// None when HTTPS is not spoken.
+    #[serde(default)]
+    pub https_port: Option<u16>,
     pub ssh_port: u16,
     pub version: String,
     /// What the containers, networks and images of this installation are labelled with.
@@ -74,6 +82,7 @@ pub(super) async fn announce(
         setup_url: setup_url.clone(),
         domain: addresses.domain.clone(),
         http_port: addresses.http_port,
+        https_port: addresses.https_port,
         ssh_port: addresses.ssh_port,
         version: env!("CARGO_PKG_VERSION").to_owned(),
         installation: installation.to_owned(),
@@ -94,13 +103,46 @@ pub(super) async fn forget_setup_link(run: std::path::PathBuf, apps: crate::apps
         () = apps.set_up() => {}
         () = stop.cancelled() => return,
     }
-    let rewrite = || -> anyhow::Result<()> {
-        let ready = Ready { setup_url: None, ..Ready::read(&run)? };
-        write(&run.join("ready.json"), &serde_json::to_vec_pretty(&ready)?)
-    };
-    if let Err(error) = rewrite() {
+    if let Err(error) = rewrite(&run, |ready| Ready { setup_url: None, ..ready }) {
         tracing::warn!("the spent set-up link stays in ready.json: {error:#}");
     }
+}
+
+/// Keeps the portal's address in the file right: `https://` as soon as it has a certificate that everybody trusts.
+pub(super) async fn keep_address(
+    run: std::path::PathBuf,
+    addresses: Addresses,
+    certificates: Certificates,
+    stop: CancellationToken,
+) {
+    let mut written = addresses.url(&addresses.portal_host());
+    loop {
+        let changed = certificates.changed();
+        let url = addresses.url(&addresses.portal_host());
+        if url != written {
+            let setup = |old: String| old.replacen(&written, &url, 1);
+            let with = |ready: Ready| Ready {
+                portal_url: url.clone(),
+                setup_url: ready.setup_url.map(setup),
+                ..ready
+            };
+            match rewrite(&run, with) {
+                Ok(()) => tracing::info!(portal = url, "the portal's address has changed"),
+                Err(error) => tracing::warn!("ready.json names an old address: {error:#}"),
+            }
+            written = url;
+        }
+        tokio::select! {
+            () = changed => {}
+            () = stop.cancelled() => return,
+        }
+    }
+}
+
+fn rewrite(run: &Path, change: impl FnOnce(Ready) -> Ready) -> anyhow::Result<()> {
+    let _one_at_a_time = REWRITING.lock().unwrap_or_else(PoisonError::into_inner);
+    let ready = change(Ready::read(run)?);
+    write(&run.join("ready.json"), &serde_json::to_vec_pretty(&ready)?)
 }
 
 /// For its owner only, since the set-up link is a secret.

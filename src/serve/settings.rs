@@ -1,10 +1,11 @@
 //! `wharf.toml` in the data directory: what the operator may set. Everything has a default; unknown keys are errors.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 
+use crate::certificates::{AcmeSettings, HttpsSettings};
 use crate::pipelines::BuildSettings;
 
 /// The operator's settings.
@@ -13,6 +14,10 @@ use crate::pipelines::BuildSettings;
 pub struct PlatformSettings {
     /// How apps are built.
     pub builds: BuildSettings,
+    /// HTTPS in general.
+    pub https: HttpsSettings,
+    /// Certificates from an authority.
+    pub acme: AcmeSettings,
 }
 
 /// Reads the file, if there is one.
@@ -25,10 +30,20 @@ pub(super) fn load(data: &Path) -> anyhow::Result<PlatformSettings> {
     };
     let settings: PlatformSettings =
         toml::from_str(&text).with_context(|| format!("{} is not valid", path.display()))?;
-    if let Some(file) = &settings.builds.extra_ca_file
-        && !file.is_file()
-    {
-        anyhow::bail!("{}: builds.extra_ca_file names {}, which is not a file", path.display(), file.display());
+    let hook = settings.acme.dns_hook.first().map(PathBuf::from);
+    let files = [
+        ("builds.extra_ca_file", settings.builds.extra_ca_file.as_ref()),
+        ("acme.extra_ca_file", settings.acme.extra_ca_file.as_ref()),
+        ("acme.external_account.hmac_key_file", settings.acme.external_account.as_ref().map(|a| &a.hmac_key_file)),
+        ("acme.dns_hook", hook.as_ref()),
+    ];
+    for (name, file) in files {
+        if let Some(file) = file.filter(|file| !file.is_file()) {
+            anyhow::bail!("{}: {name} names {}, which is not a file", path.display(), file.display());
+        }
+    }
+    if settings.acme.wildcard && settings.acme.dns_hook.is_empty() {
+        anyhow::bail!("{}: acme.wildcard needs acme.dns_hook, the program that makes DNS records", path.display());
     }
     Ok(settings)
 }

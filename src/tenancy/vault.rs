@@ -77,6 +77,20 @@ impl Vault {
         Ok(Self { master: Secret::new(key), random: random.clone() })
     }
 
+    /// Seals a value of the platform itself for one place (`certificate/crt_…`).
+    #[must_use]
+    pub fn seal(&self, place: &str, value: &[u8]) -> Vec<u8> {
+        seal(self.master.expose(), &platform_aad(place), value, &self.random)
+    }
+
+    /// Opens a value of the platform sealed for that place.
+    ///
+    /// # Errors
+    /// When it was sealed with another master key or for another place, or altered.
+    pub fn open_value(&self, place: &str, sealed: &[u8]) -> Result<Secret<Vec<u8>>, VaultError> {
+        open(self.master.expose(), &platform_aad(place), sealed).map(Secret::new)
+    }
+
     /// Makes a data key for a new tenant; gives it wrapped, as it is stored.
     #[must_use]
     pub fn new_tenant_key(&self, tenant: &TenantId) -> Vec<u8> {
@@ -114,6 +128,11 @@ impl TenantKey {
 /// The context a value is bound to; lengths are written out, so that no two contexts look alike.
 fn aad(tenant: &TenantId, place: &str) -> Vec<u8> {
     format!("{}:{}|{}:{}", tenant.as_str().len(), tenant, place.len(), place).into_bytes()
+}
+
+/// The same for values of the platform; no tenant's context begins with a letter.
+fn platform_aad(place: &str) -> Vec<u8> {
+    format!("platform|{}:{}", place.len(), place).into_bytes()
 }
 
 fn seal(key: &[u8; KEY_BYTES], aad: &[u8], value: &[u8], random: &Random) -> Vec<u8> {

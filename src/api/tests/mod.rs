@@ -58,7 +58,7 @@ fn state(folder: &Path, store: Store, clock: Clock) -> ApiState {
 /// The verbs over an engine in memory.
 fn apps(folder: &Path, store: Store, clock: Clock, random: Random) -> Apps {
     let vault = Vault::open(&folder.join("master.key"), true, &random).expect("makes a key");
-    let addresses = Addresses { domain: "localhost".to_owned(), http_port: 80, ssh_port: 22 };
+    let addresses = Addresses { domain: "localhost".to_owned(), http_port: 80, https_port: None, ssh_port: 22, secure: Default::default() };
     let engine: Arc<dyn Engine> = Arc::new(FakeEngine::new(clock.clone()));
     let operations = Operations::new(store.clone(), clock.clone(), random.clone());
     let scheduler = Scheduler::new(SchedulerParts {
@@ -71,6 +71,7 @@ fn apps(folder: &Path, store: Store, clock: Clock, random: Random) -> Apps {
         ingress: ingress::Client::new(folder.join("ingress.sock")),
         portal: ingress::snapshot::Route::default(),
         apps_env: std::collections::BTreeMap::new(),
+        https_port: None,
     });
     let deployer = Deployer::new(pipelines::Parts {
         store: store.clone(),

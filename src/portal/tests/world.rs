@@ -42,6 +42,7 @@ pub(super) fn portal(folder: &Path, store: Store, clock: Clock, guard: Guard) ->
         ingress: ingress::Client::new(folder.join("ingress.sock")),
         portal: Route::default(),
         apps_env: BTreeMap::new(),
+        https_port: None,
     });
     let deployer = Deployer::new(pipelines::Parts {
         store: store.clone(),
@@ -54,7 +55,7 @@ pub(super) fn portal(folder: &Path, store: Store, clock: Clock, guard: Guard) ->
         data_dir: folder.to_owned(),
         builds: BuildSettings::default(),
     });
-    let addresses = Addresses { domain: "localhost".to_owned(), http_port: 80, ssh_port: 22 };
+    let addresses = Addresses { domain: "localhost".to_owned(), http_port: 80, https_port: None, ssh_port: 22, secure: Default::default() };
     let live = Live { engine, operations, scheduler, deployer };
     let apps = Apps::new(store, vault, clock.clone(), random.clone(), addresses, live);
     router(PortalState::new(apps, guard, clock, random))

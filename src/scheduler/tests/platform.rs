@@ -210,6 +210,7 @@ fn start(
         ingress: ingress::Client::new(dir.join("nobody.sock")),
         portal: Route { id: "portal".to_owned(), hosts: vec!["wharf.localhost".to_owned()], ..Route::default() },
         apps_env: BTreeMap::new(),
+        https_port: None,
     };
     let policy = Policy { backoff_first_ms: 50, misplaced_ms: 300, ..Policy::default() };
     Scheduler::with(parts, policy, Box::new(AskEngine(engine.clone())), Box::new(tables.clone()))

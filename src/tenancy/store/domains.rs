@@ -1,7 +1,7 @@
 //! Host names and where they lead.
 
 use crate::kernel::clock::Timestamp;
-use crate::kernel::id::{DomainId, EnvironmentId};
+use crate::kernel::id::{DomainId, EnvironmentId, TenantId};
 use crate::kernel::name::{HostName, ServiceName};
 use crate::store::{Store, StoreError, Write};
 use crate::tenancy::access::Tenant;
@@ -81,4 +81,17 @@ pub async fn every(store: &Store) -> Result<Vec<Domain>, StoreError> {
     )
     .fetch_all(store.read())
     .await?)
+}
+
+/// All host names of all tenants with their owners: for certificates.
+///
+/// # Errors
+/// When the database cannot be read.
+pub async fn owners(store: &Store) -> Result<Vec<(HostName, TenantId)>, StoreError> {
+    let rows = sqlx::query!(
+        r#"SELECT host AS "host: HostName", tenant_id AS "tenant: TenantId" FROM domains ORDER BY host"#
+    )
+    .fetch_all(store.read())
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.host, row.tenant)).collect())
 }
