@@ -15,6 +15,7 @@
 
 pub mod access;
 mod accounts;
+mod certificates;
 mod changes;
 mod extract;
 mod idempotency;

@@ -10,7 +10,7 @@ use utoipa::OpenApi;
 use super::access::{Access, Entry, SESSION_COOKIE};
 use super::problem::{MEDIA_TYPE, ProblemBody};
 use super::routes::BASE;
-use super::{accounts, changes, logs, members, operations, platform, projects, run};
+use super::{accounts, certificates, changes, logs, members, operations, platform, projects, run};
 use crate::apps::RunRequest;
 
 #[derive(OpenApi)]
@@ -30,7 +30,10 @@ use crate::apps::RunRequest;
         platform::create_tenant, platform::create_person, members::list, members::put, members::remove,
         projects::list, projects::create, projects::create_environment, projects::detail, projects::destroy,
         projects::config, projects::config_names, projects::change_config, projects::domains, projects::add_domain,
-        projects::remove_domain, changes::scale, changes::restart, changes::stop, changes::start,
+        projects::remove_domain, certificates::list, certificates::detail, certificates::upload,
+        certificates::remove, certificates::renew, certificates::change_https, certificates::every,
+        certificates::upload_platform, certificates::remove_platform, certificates::renew_platform,
+        certificates::local_ca, changes::scale, changes::restart, changes::stop, changes::start,
         changes::revisions, changes::rollback, changes::deploy_image, changes::deploy_source, operations::list,
         operations::detail, operations::cancel, operations::log, operations::events, logs::logs, run::run,
     ),
@@ -42,6 +45,7 @@ use crate::apps::RunRequest;
         (name = "apps", description = "Projects and their environments"),
         (name = "configuration", description = "Environment variables"),
         (name = "domains", description = "Host names"),
+        (name = "certificates", description = "HTTPS on host names"),
         (name = "deploy", description = "Bringing new images and sources in"),
         (name = "releases", description = "Revisions and rollback"),
         (name = "operate", description = "Scale, restart, logs, one-off commands"),

@@ -7,7 +7,7 @@ use super::access::{Account, Mounted, Operator, Permission, Public, Routes, With
 use super::idempotency::{Idempotency, once};
 use super::problem::FACE;
 use super::reply::finish;
-use super::{ApiState, accounts, changes, logs, members, openapi, operations, platform, projects, run};
+use super::{ApiState, accounts, certificates, changes, logs, members, openapi, operations, platform, projects, run};
 
 /// Below this all of the API lies.
 pub(super) const BASE: &str = "/api/v1";
@@ -49,6 +49,11 @@ fn platform(table: Table) -> Table {
         .post(&path("/tenants"), Operator, platform::create_tenant)
         .post(&path("/people"), Operator, platform::create_person)
         .get(&path("/system"), Operator, platform::system)
+        .get(&path("/local-ca.pem"), Public, certificates::local_ca)
+        .get(&path("/certificates"), Operator, certificates::every)
+        .put(&path("/certificates/{host}"), Operator, certificates::upload_platform)
+        .delete(&path("/certificates/{host}"), Operator, certificates::remove_platform)
+        .post(&path("/certificates/{host}/renew"), Operator, certificates::renew_platform)
 }
 
 fn tenant(table: Table) -> Table {
@@ -74,6 +79,12 @@ fn app(table: Table, keys: &Idempotency) -> Table {
         .get(&path("/domains"), Within(Permission::AppView), projects::domains)
         .post(&path("/domains"), Within(Permission::AppDomains), projects::add_domain)
         .delete(&path("/domains/{host}"), Within(Permission::AppDomains), projects::remove_domain)
+        .get(&path("/certificates"), Within(Permission::AppView), certificates::list)
+        .get(&path("/certificates/{host}"), Within(Permission::AppView), certificates::detail)
+        .put(&path("/certificates/{host}"), Within(Permission::AppDomains), certificates::upload)
+        .delete(&path("/certificates/{host}"), Within(Permission::AppDomains), certificates::remove)
+        .post(&path("/certificates/{host}/renew"), Within(Permission::AppDomains), certificates::renew)
+        .put(&path("/certificates/{host}/https"), Within(Permission::AppDomains), certificates::change_https)
         .get(&path("/operations"), Within(Permission::AppView), operations::list)
         .get(&path("/operations/{id}"), Within(Permission::AppView), operations::detail)
         .post(&path("/operations/{id}/cancel"), Within(Permission::AppDeploy), operations::cancel.layer(once()))

@@ -15,6 +15,8 @@ pub struct SystemView {
     pub engine: EngineView,
     pub ingress: IngressView,
     pub builds: BuildsView,
+    #[serde(default)]
+    pub certificates: CertificatesView,
     /// Bytes free where the data directory lies.
     pub data_dir_free_bytes: u64,
 }
@@ -51,6 +53,16 @@ pub struct BuildsView {
     pub running: u32,
     /// Those that wait, first comes first.
     pub queue: Vec<QueuedBuild>,
+}
+
+/// How the hosts stand with HTTPS.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct CertificatesView {
+    pub hosts: u32,
+    /// Those with a valid certificate.
+    pub valid: u32,
+    /// One sentence for each host somebody should look at.
+    pub warnings: Vec<String>,
 }
 
 /// A build that waits.

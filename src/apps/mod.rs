@@ -10,6 +10,7 @@
 //! To add a verb: a method in the file of its subject, its types in `model.rs`, its route in `api/`.
 
 pub mod accounts;
+mod certificates;
 mod changes;
 mod config;
 mod credentials;
@@ -30,7 +31,7 @@ use std::sync::{Arc, Mutex};
 
 use tokio::sync::Notify;
 
-use crate::certificates::SecureHosts;
+use crate::certificates::{Certificates, SecureHosts};
 use crate::engine::Engine;
 use crate::kernel::clock::{Clock, Timestamp};
 use crate::kernel::random::Random;
@@ -118,6 +119,7 @@ pub struct Live {
     pub operations: Operations,
     pub scheduler: Scheduler,
     pub deployer: Deployer,
+    pub certificates: Certificates,
 }
 
 impl Apps {

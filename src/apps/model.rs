@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::certificates::model::{Redirect, Source, State};
 use crate::kernel::name::{EnvironmentSlug, ProjectSlug, TenantSlug};
 use crate::tenancy::access::{Entered, Principal, Tenant};
 use crate::tenancy::roles::Role;
@@ -134,6 +135,76 @@ pub struct DomainView {
     pub url: String,
     /// Given by the platform; it stays as long as the app.
     pub is_default: bool,
+    /// How it stands with HTTPS.
+    pub certificate: CertificateView,
+}
+
+/// How a host name stands with HTTPS.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(default)]
+pub struct CertificateView {
+    pub host: String,
+    pub state: State,
+    /// What stands behind the state and what to do, one sentence; none when all is well.
+    pub detail: Option<String>,
+    /// Where the certificate that serves it comes from; none without one.
+    pub source: Option<Source>,
+    pub issuer: Option<String>,
+    /// The names in the certificate.
+    pub names: Vec<String>,
+    /// RFC 3339.
+    pub not_before: Option<String>,
+    pub not_after: Option<String>,
+    /// When a new one is got by itself.
+    pub renew_at: Option<String>,
+    /// When getting one is tried again after a failure.
+    pub try_at: Option<String>,
+    /// SHA-256, hexadecimal.
+    pub fingerprint: Option<String>,
+    /// Who uploaded it; `wharf` when it was got by itself.
+    pub added_by: Option<String>,
+    /// Plain HTTP is sent on to HTTPS now.
+    pub redirects: bool,
+    /// What was chosen about that: `auto` does it when everybody trusts the certificate.
+    pub redirect: Redirect,
+    /// Age for `Strict-Transport-Security` in seconds; none: the platform's default.
+    pub hsts_seconds: Option<u32>,
+    /// The chain in PEM, only where one certificate is asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub chain: Option<String>,
+}
+
+/// A certificate with its key, in PEM.
+#[derive(Clone, Deserialize, Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CertificateUpload {
+    /// The chain: the host's own certificate first, then the ones that signed it.
+    pub certificate: String,
+    /// The private key, without a passphrase. It is never shown again.
+    pub key: String,
+}
+
+impl std::fmt::Debug for CertificateUpload {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("CertificateUpload").finish_non_exhaustive()
+    }
+}
+
+/// What became of an upload.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct CertificateUploaded {
+    pub certificate: CertificateView,
+    /// Good to know.
+    pub note: Option<String>,
+}
+
+/// What is wanted of HTTPS on a domain.
+#[derive(Debug, Clone, Default, Deserialize, Serialize, ToSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct HttpsChange {
+    pub redirect: Redirect,
+    /// Age for `Strict-Transport-Security` in seconds; 0: never, none: the platform's default.
+    pub hsts_seconds: Option<u32>,
 }
 
 /// A release: one revision of the app.

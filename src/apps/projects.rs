@@ -110,6 +110,7 @@ impl Apps {
         };
         domains::add(&mut tx, &who.tenant, &domain, now).await.map_err(|e| taken(&host, e))?;
         tx.commit().await.map_err(StoreError::from)?;
+        self.certificates_handle().nudge();
         self.scheduler().nudge();
         Ok(())
     }
@@ -187,6 +188,7 @@ impl Apps {
             service: domain.service.to_string(),
             url: self.addresses().url(domain.host.as_str()),
             is_default: domain.is_default,
+            certificate: self.certificate_view(&domain.host),
         }
     }
 
@@ -266,6 +268,7 @@ impl Apps {
         let mut tx = self.store().write().await?;
         domains::add(&mut tx, &who.tenant, &domain, self.now()).await.map_err(|e| taken(&host, e))?;
         tx.commit().await.map_err(StoreError::from)?;
+        self.certificates_handle().nudge();
         self.scheduler().nudge();
         Ok(self.domain_view(&domain))
     }
@@ -289,6 +292,7 @@ impl Apps {
         let mut tx = self.store().write().await?;
         domains::remove(&mut tx, &who.tenant, &environment.id, host).await?;
         tx.commit().await.map_err(StoreError::from)?;
+        self.certificates_handle().nudge();
         self.scheduler().nudge();
         Ok(())
     }

@@ -78,7 +78,10 @@ fn read_chain(pem: &str) -> Result<Vec<CertificateDer<'static>>, Refusal> {
         ));
     }
     if chain.len() > MOST_CERTIFICATES {
-        return Err(chain_fault(format!("it holds {} certificates; a chain has at most {MOST_CERTIFICATES}", chain.len())));
+        return Err(chain_fault(format!(
+            "it holds {} certificates; a chain has at most {MOST_CERTIFICATES}",
+            chain.len()
+        )));
     }
     Ok(chain)
 }
@@ -109,9 +112,8 @@ fn match_key(
     certificates: &[X509Certificate<'_>],
     key: &PrivateKeyDer<'static>,
 ) -> Result<(), Refusal> {
-    let fits = |from: usize| {
-        CertifiedKey::from_der(chain[from..].to_vec(), key.clone_key(), &aws_lc_rs::default_provider())
-    };
+    let fits =
+        |from: usize| CertifiedKey::from_der(chain[from..].to_vec(), key.clone_key(), &aws_lc_rs::default_provider());
     match fits(0) {
         Ok(_) => {}
         Err(rustls::Error::InconsistentKeys(_)) => {
@@ -126,10 +128,9 @@ fn match_key(
         Err(error) => return Err(key_fault(format!("the key cannot be used: {error}"))),
     }
     match certificates[0].public_key().parsed() {
-        Ok(PublicKey::RSA(rsa)) if rsa.key_size() < LEAST_RSA_BITS => Err(key_fault(format!(
-            "the RSA key has {} bits; browsers want at least {LEAST_RSA_BITS}",
-            rsa.key_size()
-        ))),
+        Ok(PublicKey::RSA(rsa)) if rsa.key_size() < LEAST_RSA_BITS => {
+            Err(key_fault(format!("the RSA key has {} bits; browsers want at least {LEAST_RSA_BITS}", rsa.key_size())))
+        }
         _ => Ok(()),
     }
 }
@@ -188,7 +189,8 @@ fn in_force(facts: &Facts, now: Timestamp) -> Result<(), Refusal> {
 fn in_order(certificates: &[X509Certificate<'_>]) -> Result<(), Refusal> {
     for (index, pair) in certificates.windows(2).enumerate() {
         let (number, next) = (index + 1, index + 2);
-        let is_signed = pair[0].issuer() == pair[1].subject() && pair[0].verify_signature(Some(pair[1].public_key())).is_ok();
+        let is_signed =
+            pair[0].issuer() == pair[1].subject() && pair[0].verify_signature(Some(pair[1].public_key())).is_ok();
         if !is_signed {
             return Err(chain_fault(format!(
                 "certificate {next} of the file did not sign certificate {number}; the order is: the host's own, then the one that signed it, and so on"

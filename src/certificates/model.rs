@@ -10,9 +10,12 @@ use crate::kernel::name::HostName;
 use crate::kernel::secret::Secret;
 
 /// Where a certificate comes from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, sqlx::Type, utoipa::ToSchema)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, sqlx::Type, utoipa::ToSchema,
+)]
 #[serde(rename_all = "lowercase")]
 #[sqlx(rename_all = "lowercase")]
+#[schema(as = CertificateSource)]
 pub enum Source {
     /// This installation's own authority, for names that lead to this machine only.
     Local,
@@ -81,6 +84,7 @@ pub struct HttpsPolicy {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, sqlx::Type, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
 #[sqlx(rename_all = "lowercase")]
+#[schema(as = HttpsRedirect)]
 pub enum Redirect {
     /// When a certificate that everybody trusts is there; not for names of the local authority.
     #[default]
@@ -107,8 +111,9 @@ pub struct Renewal {
 }
 
 /// How a host stands with HTTPS.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "kebab-case")]
+#[schema(as = CertificateState)]
 pub enum State {
     /// A valid certificate serves it.
     Valid,
@@ -117,6 +122,7 @@ pub enum State {
     /// The certificate has ended and is served for want of a better one.
     Expired,
     /// The first one is being got.
+    #[default]
     Pending,
     /// None could be got; it is tried on.
     Failed,

@@ -7,7 +7,8 @@ const LOOPBACK: &str = "localhost";
 /// the well-known ones do; an ending that is missing makes the budget stricter, never wider.
 const TWO_LABEL_ENDINGS: [&str; 24] = [
     "co.uk", "org.uk", "ac.uk", "gov.uk", "com.au", "net.au", "org.au", "co.nz", "co.jp", "ne.jp", "or.jp", "com.br",
-    "com.cn", "net.cn", "org.cn", "com.hk", "com.tw", "com.sg", "co.in", "co.kr", "co.za", "com.mx", "com.tr", "com.ar",
+    "com.cn", "net.cn", "org.cn", "com.hk", "com.tw", "com.sg", "co.in", "co.kr", "co.za", "com.mx", "com.tr",
+    "com.ar",
 ];
 
 /// Whether a name of a certificate stands for this host. `*` stands for exactly one label, and never for a whole

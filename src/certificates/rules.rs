@@ -231,8 +231,7 @@ pub fn host_rules(policy: HttpsPolicy, certificate: &Certificate, default_hsts: 
 /// host, owner and source.
 #[must_use]
 pub fn superseded<'a>(all: &'a [Certificate], hosts: &BTreeSet<HostName>, now: Timestamp) -> Vec<&'a Certificate> {
-    let mut old: Vec<&Certificate> =
-        all.iter().filter(|c| !hosts.contains(&c.host) && now >= c.not_after).collect();
+    let mut old: Vec<&Certificate> = all.iter().filter(|c| !hosts.contains(&c.host) && now >= c.not_after).collect();
     for certificate in all.iter().filter(|c| hosts.contains(&c.host)) {
         let newer = all.iter().filter(|other| {
             (&other.host, &other.tenant, other.source) == (&certificate.host, &certificate.tenant, certificate.source)

@@ -98,11 +98,16 @@ impl AcmeSettings {
             );
         }
         if !self.agree_to_terms {
-            return Some("set acme.agree_to_terms = true in wharf.toml if you agree to the authority's terms".to_owned());
+            return Some(
+                "set acme.agree_to_terms = true in wharf.toml if you agree to the authority's terms".to_owned(),
+            );
         }
         if self.usable_challenges(host).next().is_none() {
             return Some(match host.starts_with("*.") {
-                true => "a wildcard needs the challenge dns-01: set acme.dns_hook in wharf.toml, or upload a certificate".to_owned(),
+                true => {
+                    "a wildcard needs the challenge dns-01: set acme.dns_hook in wharf.toml, or upload a certificate"
+                        .to_owned()
+                }
                 false => "acme.challenges in wharf.toml names no challenge that can be used".to_owned(),
             });
         }

@@ -104,13 +104,10 @@ pub(super) async fn forget(tx: &mut Write, id: &CertificateId) -> Result<(), Sto
 /// Removes those uploaded for a host by this tenant; gives how many there were.
 pub(super) async fn remove_uploaded(tx: &mut Write, tenant: &Tenant, host: &HostName) -> Result<u64, StoreError> {
     let tenant = tenant.id();
-    let done = sqlx::query!(
-        "DELETE FROM certificates WHERE tenant_id = ? AND host = ? AND source = 'uploaded'",
-        tenant,
-        host
-    )
-    .execute(&mut **tx)
-    .await?;
+    let done =
+        sqlx::query!("DELETE FROM certificates WHERE tenant_id = ? AND host = ? AND source = 'uploaded'", tenant, host)
+            .execute(&mut **tx)
+            .await?;
     Ok(done.rows_affected())
 }
 

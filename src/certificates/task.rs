@@ -16,8 +16,8 @@ use super::handle::{Certificates, Picture, lock};
 use super::model::{Certificate, Renewal, Serving, Source, Status, Wanted};
 use super::names::{is_local, registered_domain};
 use super::rules::{self, Budget, Facts, Step, Supply};
-use super::store::{self, Ordered};
 use super::serving;
+use super::store::{self, Ordered};
 use crate::kernel::clock::Timestamp;
 use crate::kernel::error::chain as error_chain;
 use crate::kernel::name::HostName;
@@ -197,7 +197,8 @@ impl Certificates {
         let material = self.inner.ca.issue(&[wanted.host.to_string()], now)?;
         let facts = chain::describe(&material.chain_pem)?;
         let tenant = wanted.tenant.clone();
-        let kept = self.keep(tenant, &wanted.host, Source::Local, facts, &material.chain_pem, &material.key_pem, "wharf");
+        let kept =
+            self.keep(tenant, &wanted.host, Source::Local, facts, &material.chain_pem, &material.key_pem, "wharf");
         kept.await?;
         tracing::info!(certificate.host = %wanted.host, "the local authority made a certificate");
         Ok(())

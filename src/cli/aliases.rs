@@ -21,7 +21,7 @@ const WORDS: [(&str, &[&str]); 16] = [
 ];
 
 /// Commands whose bare form lists, as people expect of `wharf apps`.
-const LISTS: [&str; 9] = ["apps", "ps", "config", "domains", "ops", "tokens", "keys", "members", "tenants"];
+const LISTS: [&str; 10] = ["apps", "ps", "config", "domains", "certs", "ops", "tokens", "keys", "members", "tenants"];
 
 /// The command line with aliases spelled out.
 pub(super) fn expand(mut args: Vec<String>) -> Vec<String> {

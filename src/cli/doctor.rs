@@ -42,6 +42,12 @@ pub(super) async fn run(global: &Global, _args: Doctor) -> Result<(), Failure> {
     say(system.ingress.reachable, format!("ingress: {table}"));
     let free = system.data_dir_free_bytes;
     say(free > LITTLE_SPACE, format!("disk: {} MiB free in the data directory", free / 1024 / 1024));
+    let certificates = &system.certificates;
+    let hosts = format!("certificates: {} of {} hosts have a valid one", certificates.valid, certificates.hosts);
+    say(certificates.warnings.is_empty(), hosts);
+    for warning in &certificates.warnings {
+        println!("     {warning}");
+    }
     println!("     builds: {} running, {} waiting", system.builds.running, system.builds.queue.len());
     if bad > 0 {
         return Err(Failure::new(exit::FAILED, format!("{bad} of these need attention")));

@@ -42,9 +42,13 @@ pub(super) async fn run(global: &Global, command: Command) -> Result<(), Failure
             }
             let rows = domains.iter().map(|d| {
                 let note = if d.is_default { "given by the platform" } else { "" };
-                vec![d.host.clone(), d.service.clone(), d.url.clone(), note.to_owned()]
+                let https = super::certs::state(d.certificate.state);
+                vec![d.host.clone(), d.service.clone(), d.url.clone(), https, note.to_owned()]
             });
-            output::table(&["DOMAIN", "SERVICE", "URL", ""], rows.collect());
+            output::table(&["DOMAIN", "SERVICE", "URL", "CERTIFICATE", ""], rows.collect());
+            for domain in domains.iter().filter(|d| d.certificate.state.is_alarm()) {
+                println!("{}: {}", domain.host, domain.certificate.detail.as_deref().unwrap_or_default());
+            }
         }
         Command::Add { host, service } => {
             let made: DomainView =
@@ -53,6 +57,7 @@ pub(super) async fn run(global: &Global, command: Command) -> Result<(), Failure
                 return output::json(&made);
             }
             println!("{} leads here now. Point its DNS record (A or CNAME) at this machine.", made.host);
+            println!("See how it gets its certificate for HTTPS: wharf certs show {}", made.host);
         }
         Command::Remove { host } => {
             context.client.call_empty(Method::DELETE, &format!("{base}/{}", encode(&host)), None::<&()>).await?;

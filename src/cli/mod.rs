@@ -10,6 +10,7 @@ mod account;
 mod aliases;
 mod apps;
 mod build;
+mod certs;
 mod client;
 mod config;
 mod context;
@@ -82,6 +83,9 @@ enum Command {
     /// Show and change domains
     #[command(subcommand)]
     Domains(domains::Command),
+    /// Show, upload and renew certificates for HTTPS
+    #[command(subcommand)]
+    Certs(certs::Command),
     /// List releases
     Releases(releases::Releases),
     /// Go back to an earlier release
@@ -183,6 +187,7 @@ async fn dispatch(global: &Global, command: Command) -> Result<u8, Failure> {
         Command::Ps(c) => ps::run(global, c).await,
         Command::Config(c) => config::run(global, c).await,
         Command::Domains(c) => domains::run(global, c).await,
+        Command::Certs(c) => certs::run(global, c).await,
         Command::Releases(c) => releases::list(global, c).await,
         Command::Rollback(c) => releases::rollback(global, c).await,
         Command::Ops(c) => ops::run(global, c).await,

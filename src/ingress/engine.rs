@@ -212,8 +212,7 @@ impl Engine {
 }
 
 fn load_certificates(snapshot: &Snapshot) -> Result<Certificates, SnapshotError> {
-    Certificates::load(snapshot)
-        .map_err(|reason| SnapshotError::Invalid { place: "certificates".into(), reason })
+    Certificates::load(snapshot).map_err(|reason| SnapshotError::Invalid { place: "certificates".into(), reason })
 }
 
 fn addresses(doors: &[Door], is_tls: bool) -> Vec<SocketAddr> {

@@ -6,6 +6,7 @@ use super::app_view::AppView;
 use super::i18n::Language;
 use super::shell::{Flash, Person, Shell, TenantLink, Theme};
 use crate::apps::*;
+use crate::certificates::model::{Source, State};
 use crate::kernel::clock::Timestamp;
 use crate::tenancy::roles::Role;
 
@@ -172,6 +173,7 @@ pub(crate) fn app(state: AppState) -> AppView {
         service: "web".into(),
         url: format!("https://{host}"),
         is_default,
+        certificate: certificate(host, is_default),
     };
     let host = "shop.wharf.example.net";
     let detail = AppDetail {
@@ -224,4 +226,22 @@ pub(crate) fn deploy_log(failed: bool) -> Vec<OperationLine> {
         OperationLine { seq, at: before(60 - seq), kind: kind.into(), line: text.into() }
     };
     lines.into_iter().enumerate().map(line).collect()
+}
+
+/// One that was got by itself, and one that could not be renewed.
+fn certificate(host: &str, is_well: bool) -> CertificateView {
+    let detail = "the authority's check failed: Http01 for shop.example.com: no address answers; it is tried again at 2026-11-24T10:00:00.000Z";
+    CertificateView {
+        host: host.to_owned(),
+        state: if is_well { State::Valid } else { State::Expiring },
+        detail: (!is_well).then(|| detail.to_owned()),
+        source: Some(Source::Acme),
+        issuer: Some("Let's Encrypt R11".to_owned()),
+        names: vec![host.to_owned()],
+        not_before: Some("2026-10-01T00:00:00.000Z".to_owned()),
+        not_after: Some("2026-12-30T00:00:00.000Z".to_owned()),
+        renew_at: Some("2026-11-30T00:00:00.000Z".to_owned()),
+        redirects: true,
+        ..CertificateView::default()
+    }
 }

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use super::i18n::{Language, fill};
 use super::{assets, when};
 use crate::apps::AppState;
+use crate::certificates::model::State as CertificateState;
 use crate::kernel::clock::Timestamp;
 use crate::tenancy::roles::{Permission, Role};
 
@@ -108,9 +109,10 @@ impl Shell {
     pub(crate) fn tone(&self, group: &str, word: &str) -> &'static str {
         match (group, word) {
             ("state.app", "running") | ("state.operation", "succeeded") | ("state.instance", "run") => "ok",
-            (_, "degraded" | "ill") => "warn",
-            (_, "down" | "failed" | "exited") => "bad",
-            (_, "empty" | "stopped" | "cancelled") => "idle",
+            ("state.certificate", "valid") => "ok",
+            (_, "degraded" | "ill" | "expiring") => "warn",
+            (_, "down" | "failed" | "exited" | "expired") => "bad",
+            (_, "empty" | "stopped" | "cancelled" | "missing") => "idle",
             _ => "busy",
         }
     }
@@ -124,6 +126,18 @@ impl Shell {
             AppState::Degraded => "degraded",
             AppState::Stopped => "stopped",
             AppState::Down => "down",
+        }
+    }
+
+    /// The word of a certificate's state.
+    pub(crate) fn certificate_word(&self, state: &CertificateState) -> &'static str {
+        match state {
+            CertificateState::Valid => "valid",
+            CertificateState::Expiring => "expiring",
+            CertificateState::Expired => "expired",
+            CertificateState::Pending => "pending",
+            CertificateState::Failed => "failed",
+            CertificateState::Missing => "missing",
         }
     }
 

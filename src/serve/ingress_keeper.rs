@@ -21,7 +21,12 @@ const SERVICE_MANAGER_PATIENCE: Duration = Duration::from_millis(200);
 const START_PATIENCE: Duration = Duration::from_secs(10);
 
 /// Runs until told to stop; the ingress itself goes on. `ports` are those for HTTP and HTTPS.
-pub(super) async fn keep(options: ServeOptions, ports: (u16, Option<u16>), scheduler: Scheduler, stop: CancellationToken) {
+pub(super) async fn keep(
+    options: ServeOptions,
+    ports: (u16, Option<u16>),
+    scheduler: Scheduler,
+    stop: CancellationToken,
+) {
     tokio::select! {
         () = stop.cancelled() => {}
         () = keep_for_ever(&options, ports, &scheduler) => {}

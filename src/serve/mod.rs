@@ -113,6 +113,7 @@ pub async fn run(options: ServeOptions) -> anyhow::Result<()> {
         operations: operations.clone(),
         scheduler: scheduler.clone(),
         deployer: deployer.clone(),
+        certificates: certificates.clone(),
     };
     let Foundation { store, vault, clock, random, .. } = &foundation;
     let apps = Apps::new(store.clone(), vault.clone(), clock.clone(), random.clone(), addresses.clone(), live);
@@ -127,6 +128,7 @@ pub async fn run(options: ServeOptions) -> anyhow::Result<()> {
         ingress: ingress.clone(),
         scheduler: scheduler.clone(),
         deployer: deployer.clone(),
+        certificates: certificates.clone(),
         data: options.data.clone(),
     };
     let web = web::Web {

@@ -121,11 +121,7 @@ pub(super) async fn keep_address(
         let url = addresses.url(&addresses.portal_host());
         if url != written {
             let setup = |old: String| old.replacen(&written, &url, 1);
-            let with = |ready: Ready| Ready {
-                portal_url: url.clone(),
-                setup_url: ready.setup_url.map(setup),
-                ..ready
-            };
+            let with = |ready: Ready| Ready { portal_url: url.clone(), setup_url: ready.setup_url.map(setup), ..ready };
             match rewrite(&run, with) {
                 Ok(()) => tracing::info!(portal = url, "the portal's address has changed"),
                 Err(error) => tracing::warn!("ready.json names an old address: {error:#}"),

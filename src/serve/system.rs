@@ -3,7 +3,10 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::api::system::{BuildsView, EngineView, IngressView, QueuedBuild, SystemFuture, SystemInfo, SystemView};
+use crate::api::system::{
+    BuildsView, CertificatesView, EngineView, IngressView, QueuedBuild, SystemFuture, SystemInfo, SystemView,
+};
+use crate::certificates::{Certificates, Summary};
 use crate::engine::Engine;
 use crate::ingress;
 use crate::kernel::error::chain;
@@ -16,6 +19,7 @@ pub(super) struct Info {
     pub(super) ingress: ingress::Client,
     pub(super) scheduler: Scheduler,
     pub(super) deployer: Deployer,
+    pub(super) certificates: Certificates,
     pub(super) data: PathBuf,
 }
 
@@ -37,8 +41,14 @@ impl Info {
             engine: self.engine_view().await,
             ingress: self.ingress_view().await,
             builds: BuildsView { running: u32::try_from(running.len()).unwrap_or(u32::MAX), queue },
+            certificates: self.certificates_view(),
             data_dir_free_bytes: free,
         }
+    }
+
+    fn certificates_view(&self) -> CertificatesView {
+        let Summary { valid, hosts, warnings } = self.certificates.summary();
+        CertificatesView { hosts, valid, warnings }
     }
 
     async fn engine_view(&self) -> EngineView {

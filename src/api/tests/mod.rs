@@ -19,6 +19,7 @@ use super::problem::FACE;
 use super::{ApiState, SystemFuture, SystemInfo, SystemView, UPLOAD_LIMIT, openapi, router};
 use crate::apps::accounts::SETUP_TOKEN;
 use crate::apps::{Addresses, Apps, Live};
+use crate::certificates::{self, Certificates};
 use crate::engine::Engine;
 use crate::engine::fake::FakeEngine;
 use crate::ingress;
@@ -58,7 +59,24 @@ fn state(folder: &Path, store: Store, clock: Clock) -> ApiState {
 /// The verbs over an engine in memory.
 fn apps(folder: &Path, store: Store, clock: Clock, random: Random) -> Apps {
     let vault = Vault::open(&folder.join("master.key"), true, &random).expect("makes a key");
-    let addresses = Addresses { domain: "localhost".to_owned(), http_port: 80, https_port: None, ssh_port: 22, secure: Default::default() };
+    let certificates = Certificates::open(certificates::Parts {
+        store: store.clone(),
+        vault: vault.clone(),
+        clock: clock.clone(),
+        random: random.clone(),
+        data: folder.to_owned(),
+        domain: "localhost".to_owned(),
+        https: certificates::HttpsSettings::default(),
+        acme: certificates::AcmeSettings::default(),
+    })
+    .expect("makes a local authority");
+    let addresses = Addresses {
+        domain: "localhost".to_owned(),
+        http_port: 80,
+        https_port: None,
+        ssh_port: 22,
+        secure: certificates.secure_hosts(),
+    };
     let engine: Arc<dyn Engine> = Arc::new(FakeEngine::new(clock.clone()));
     let operations = Operations::new(store.clone(), clock.clone(), random.clone());
     let scheduler = Scheduler::new(SchedulerParts {
@@ -84,7 +102,7 @@ fn apps(folder: &Path, store: Store, clock: Clock, random: Random) -> Apps {
         data_dir: folder.to_owned(),
         builds: BuildSettings::default(),
     });
-    Apps::new(store, vault, clock, random, addresses, Live { engine, operations, scheduler, deployer })
+    Apps::new(store, vault, clock, random, addresses, Live { engine, operations, scheduler, deployer, certificates })
 }
 
 fn mounted(folder: &Path, world: &World) -> Mounted {

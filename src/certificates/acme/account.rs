@@ -25,8 +25,11 @@ pub(super) async fn open(parts: &Parts, pace: &Pace) -> Result<Account, OrderFai
     }
     let contact = parts.acme.email.as_ref().map(|email| format!("mailto:{email}"));
     let contact: Vec<&str> = contact.iter().map(String::as_str).collect();
-    let new =
-        NewAccount { contact: &contact, terms_of_service_agreed: parts.acme.agree_to_terms, only_return_existing: false };
+    let new = NewAccount {
+        contact: &contact,
+        terms_of_service_agreed: parts.acme.agree_to_terms,
+        only_return_existing: false,
+    };
     let external = parts.acme.external_account.as_ref().map(external_key).transpose()?;
     let made = builder.create(&new, directory.clone(), external.as_ref()).await;
     let (account, credentials) = made.map_err(|e| unreachable(directory, &e))?;

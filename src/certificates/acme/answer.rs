@@ -51,7 +51,11 @@ pub(in crate::certificates) fn take_answers_back(certificates: &Certificates, ho
         let command = hook(certificates, "cleanup", &name, &value);
         tokio::spawn(async move {
             if let Err(error) = command.run().await {
-                tracing::warn!(record = name, error = crate::kernel::error::chain(&error), "a DNS record of a challenge stays");
+                tracing::warn!(
+                    record = name,
+                    error = crate::kernel::error::chain(&error),
+                    "a DNS record of a challenge stays"
+                );
             }
         });
     }

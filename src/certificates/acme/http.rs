@@ -29,8 +29,7 @@ impl Pace {
 
     /// Notes `Retry-After` of an answer that says "too much" or "not now".
     fn note(&self, status: http::StatusCode, headers: &http::HeaderMap, now: Timestamp) {
-        let is_refusal =
-            matches!(status, http::StatusCode::TOO_MANY_REQUESTS | http::StatusCode::SERVICE_UNAVAILABLE);
+        let is_refusal = matches!(status, http::StatusCode::TOO_MANY_REQUESTS | http::StatusCode::SERVICE_UNAVAILABLE);
         let value = headers.get(http::header::RETRY_AFTER).and_then(|v| v.to_str().ok());
         if let Some(wait) = value.filter(|_| is_refusal).and_then(|text| wait_ms(text, now)) {
             let until = now.plus_ms(wait.clamp(0, LONGEST_HOLD_MS));

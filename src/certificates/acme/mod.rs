@@ -6,7 +6,9 @@ mod http;
 
 use std::time::Duration;
 
-use instant_acme::{AuthorizationStatus, ChallengeStatus, ChallengeType, Identifier, NewOrder, Order, OrderStatus, RetryPolicy};
+use instant_acme::{
+    AuthorizationStatus, ChallengeStatus, ChallengeType, Identifier, NewOrder, Order, OrderStatus, RetryPolicy,
+};
 use rcgen::{CertificateParams, DistinguishedName, KeyPair};
 
 pub(super) use answer::take_answers_back;
@@ -102,7 +104,10 @@ async fn keep(
     store::note_order(&mut tx, directory, &ordered).await?;
     tx.commit().await.map_err(StoreError::from)?;
     let unusable = |error: super::CertificateError| {
-        OrderFailure::new(format!("the authority's certificate cannot be used: {}", crate::kernel::error::chain(&error)))
+        OrderFailure::new(format!(
+            "the authority's certificate cannot be used: {}",
+            crate::kernel::error::chain(&error)
+        ))
     };
     let facts = chain::check(chain_pem, key_pem.expose(), host.as_str(), now).map_err(unusable)?;
     let kept = certificates.keep(wanted.tenant.clone(), host, Source::Acme, facts, chain_pem, key_pem, "wharf");
@@ -129,8 +134,11 @@ async fn show_control(
         }
         let offered: Vec<ChallengeType> = authorization.challenges.iter().map(|c| c.r#type.clone()).collect();
         let parts = &certificates.inner.parts;
-        let usable: Vec<ChallengeKind> =
-            parts.acme.usable_challenges(wanted.host.as_str()).filter(|kind| offered.contains(&type_of(*kind))).collect();
+        let usable: Vec<ChallengeKind> = parts
+            .acme
+            .usable_challenges(wanted.host.as_str())
+            .filter(|kind| offered.contains(&type_of(*kind)))
+            .collect();
         let Some(kind) = usable.get(turn % usable.len().max(1)).copied() else {
             return Err(OrderFailure::new("the authority offers none of the challenges that can be answered here"));
         };

@@ -1,1 +1,5 @@
 //! Tests of this room.
+
+mod chains;
+mod life;
+mod rules;

@@ -11,7 +11,8 @@ use crate::portal::visit::Visit;
 use crate::tenancy::access::Principal;
 use serde::Deserialize;
 
-use crate::apps::{AppPath, Caller, DomainView};
+use crate::apps::{AppError, AppPath, Caller, CertificateUpload, DomainView};
+use crate::certificates::model::Source;
 use crate::kernel::name::HostName;
 use crate::portal::app_view::{AppView, Tab};
 use crate::portal::forms::Errors;
@@ -27,6 +28,15 @@ pub(crate) struct DomainForm {
     pub service: String,
 }
 
+/// A certificate that is handed in. The key is never written into a page.
+#[derive(Clone, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct CertificateForm {
+    pub host: String,
+    pub certificate: String,
+    pub key: String,
+}
+
 #[derive(Template)]
 #[template(path = "pages/domains.html")]
 pub(crate) struct DomainsPage {
@@ -39,6 +49,8 @@ pub(crate) struct DomainsPage {
     /// The platform's host name.
     pub platform: String,
     pub form: DomainForm,
+    /// What was handed in and refused: its host and its certificate.
+    pub upload: CertificateForm,
     pub errors: Errors,
 }
 
@@ -70,6 +82,7 @@ async fn page(
         shell: portal.inside(visit, who, caller).await?,
         tab: Tab::Domains,
         form,
+        upload: CertificateForm::default(),
         errors,
     })
 }
@@ -123,6 +136,63 @@ pub(crate) async fn remove(
     }
 }
 
+pub(crate) async fn upload(
+    State(portal): State<PortalState>,
+    (Me(who), In(caller), App(app)): (Me, In, App),
+    visit: Visit,
+    Form(form): Form<CertificateForm>,
+) -> Answer {
+    let host = form.host.parse().map_err(|_| Failure::not_found())?;
+    let upload = CertificateUpload { certificate: form.certificate.clone(), key: form.key.clone() };
+    let errors = match portal.apps.add_certificate(&caller, &app, &host, upload).await {
+        Ok(_) => {
+            let domains = format!("{}/domains", app_path(&caller, &app));
+            return answer::go_and_say(&domains, &visit, "flash.certificate_added");
+        }
+        Err(error) => Errors::from_refusal(error, &[("certificate", "certificate"), ("key", "key")])?,
+    };
+    let page = page(&portal, &visit, (&who, &caller, &app), DomainForm::default(), errors).await?;
+    answer::refused(&DomainsPage { upload: form, ..page })
+}
+
+pub(crate) async fn remove_upload(
+    State(portal): State<PortalState>,
+    (Me(who), In(caller), App(app)): (Me, In, App),
+    visit: Visit,
+    Form(form): Form<CertificateForm>,
+) -> Answer {
+    let host = form.host.parse().map_err(|_| Failure::not_found())?;
+    let done = portal.apps.remove_certificate(&caller, &app, &host).await;
+    certificate_answer(&portal, &visit, (&who, &caller, &app), done, "flash.certificate_removed").await
+}
+
+pub(crate) async fn renew(
+    State(portal): State<PortalState>,
+    (Me(who), In(caller), App(app)): (Me, In, App),
+    visit: Visit,
+    Form(form): Form<CertificateForm>,
+) -> Answer {
+    let host = form.host.parse().map_err(|_| Failure::not_found())?;
+    let done = portal.apps.renew_certificate(&caller, &app, &host).await.map(drop);
+    certificate_answer(&portal, &visit, (&who, &caller, &app), done, "flash.certificate_asked").await
+}
+
+async fn certificate_answer(
+    portal: &PortalState,
+    visit: &Visit,
+    (who, caller, app): (&Principal, &Caller, &AppPath),
+    done: Result<(), AppError>,
+    flash: &'static str,
+) -> Answer {
+    match done {
+        Ok(()) => answer::go_and_say(&format!("{}/domains", app_path(caller, app)), visit, flash),
+        Err(error) => {
+            let errors = Errors::from_refusal(error, &[])?;
+            answer::refused(&page(portal, visit, (who, caller, app), DomainForm::default(), errors).await?)
+        }
+    }
+}
+
 #[cfg(test)]
 pub(crate) fn samples(language: Language) -> Vec<crate::portal::samples::Sample> {
     use crate::apps::AppState;
@@ -137,13 +207,23 @@ pub(crate) fn samples(language: Language) -> Vec<crate::portal::samples::Sample>
             services: vec!["web".into(), "worker".into()],
             platform: "wharf.example.net".into(),
             form,
+            upload: CertificateForm::default(),
             errors,
         }
     };
     let typed = DomainForm { host: "https://shop.example.com/".into(), service: "web".into() };
     let wrong = "the domain `https://shop.example.com/` is not valid: write a host name such as shop.example.com, without a scheme, port or path";
+    let refused = DomainsPage {
+        upload: CertificateForm {
+            host: "shop.example.com".into(),
+            certificate: "-----BEGIN".into(),
+            ..Default::default()
+        },
+        ..page(DomainForm::default(), Errors::field("certificate", "the certificate file is damaged"))
+    };
     vec![
         Sample::page("domains", &page(DomainForm::default(), Errors::default())),
         Sample::page("domains-errors", &page(typed, Errors::field("host", wrong))),
+        Sample::page("domains-upload-errors", &refused),
     ]
 }

@@ -13,6 +13,7 @@ use tower::ServiceExt as _;
 use super::html::Document;
 use crate::api::access::{Guard, Mounted};
 use crate::apps::{Addresses, Apps, Live};
+use crate::certificates::{self, Certificates};
 use crate::engine::Engine;
 use crate::engine::fake::FakeEngine;
 use crate::ingress;
@@ -55,8 +56,25 @@ pub(super) fn portal(folder: &Path, store: Store, clock: Clock, guard: Guard) ->
         data_dir: folder.to_owned(),
         builds: BuildSettings::default(),
     });
-    let addresses = Addresses { domain: "localhost".to_owned(), http_port: 80, https_port: None, ssh_port: 22, secure: Default::default() };
-    let live = Live { engine, operations, scheduler, deployer };
+    let certificates = Certificates::open(certificates::Parts {
+        store: store.clone(),
+        vault: vault.clone(),
+        clock: clock.clone(),
+        random: random.clone(),
+        data: folder.to_owned(),
+        domain: "localhost".to_owned(),
+        https: certificates::HttpsSettings::default(),
+        acme: certificates::AcmeSettings::default(),
+    })
+    .expect("makes a local authority");
+    let addresses = Addresses {
+        domain: "localhost".to_owned(),
+        http_port: 80,
+        https_port: None,
+        ssh_port: 22,
+        secure: certificates.secure_hosts(),
+    };
+    let live = Live { engine, operations, scheduler, deployer, certificates };
     let apps = Apps::new(store, vault, clock.clone(), random.clone(), addresses, live);
     router(PortalState::new(apps, guard, clock, random))
 }

@@ -88,10 +88,9 @@ pub async fn every(store: &Store) -> Result<Vec<Domain>, StoreError> {
 /// # Errors
 /// When the database cannot be read.
 pub async fn owners(store: &Store) -> Result<Vec<(HostName, TenantId)>, StoreError> {
-    let rows = sqlx::query!(
-        r#"SELECT host AS "host: HostName", tenant_id AS "tenant: TenantId" FROM domains ORDER BY host"#
-    )
-    .fetch_all(store.read())
-    .await?;
+    let rows =
+        sqlx::query!(r#"SELECT host AS "host: HostName", tenant_id AS "tenant: TenantId" FROM domains ORDER BY host"#)
+            .fetch_all(store.read())
+            .await?;
     Ok(rows.into_iter().map(|row| (row.host, row.tenant)).collect())
 }
