@@ -303,6 +303,7 @@ async fn platform(dir: &Path, port: u16) -> (CancellationToken, Scheduler) {
         ingress: ingress::Client::new(dir.join("run/ingress.sock")),
         portal: Route { id: "portal".to_owned(), hosts: vec!["wharf.localhost".to_owned()], ..Route::default() },
         apps_env: BTreeMap::new(),
+        https_port: None,
     };
     let stop = CancellationToken::new();
     let config = IngressConfig {
