@@ -1,6 +1,7 @@
 //! One client connection: reads requests one after the other and takes each through the phases.
 
 use std::future::poll_fn;
+use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
@@ -11,6 +12,7 @@ use super::buffer::Buffer;
 use super::clock::{NEVER, SlotGuard};
 use super::core::Core;
 use super::h1::request::{self as head, Framing, MAX_HEAD, RequestHead};
+use super::h2;
 use super::phases::{admit, challenge, log, route, upstream};
 use super::problem::{self, Problem, Shape};
 use super::socket::Socket;
@@ -60,6 +62,8 @@ impl From<Problem> for Failure {
 }
 
 enum Next {
+    /// The client speaks HTTP/2 without TLS, as it knew it could.
+    Http2,
     Head(RequestHead, Vec<u8>),
     Refuse(Problem),
     End,
@@ -70,13 +74,10 @@ impl Connection {
     pub(crate) async fn serve(mut self) {
         loop {
             let flow = match self.next_head().await {
-                Next::Head(head, bytes) => self.transact(head, bytes).await,
+                Next::Head(head, bytes) => self.transact(head, bytes, std::future::pending()).await,
+                Next::Http2 => return Box::pin(h2::server::serve(self)).await,
                 Next::Refuse(problem) => {
-                    let id = self.core.random.hex::<32>();
-                    let id = std::str::from_utf8(&id).unwrap_or_default();
-                    let shape = Shape { html: false, head_only: false, keep_alive: false, request_id: id };
-                    self.write_answer(&problem, shape).await;
-                    self.core.shared.refused.add(self.core.worker, 1);
+                    self.refuse(&problem).await;
                     Flow::Linger
                 }
                 Next::End => return,
@@ -96,6 +97,15 @@ impl Connection {
         }
     }
 
+    /// Answers what is not a request that could be served.
+    pub(crate) async fn refuse(&mut self, problem: &Problem) {
+        let id = self.core.random.hex::<32>();
+        let id = std::str::from_utf8(&id).unwrap_or_default();
+        let shape = Shape { html: false, head_only: false, keep_alive: false, is_grpc: false, request_id: id };
+        self.write_answer(problem, shape).await;
+        self.core.shared.refused.add(self.core.worker, 1);
+    }
+
     /// Waits for a request and reads its head.
     async fn next_head(&mut self) -> Next {
         let mut deadline = NEVER;
@@ -103,9 +113,14 @@ impl Connection {
         loop {
             self.skip_empty_lines();
             let unread = self.input.unread();
+            let greets = !self.peer.is_tls && h2::greets(unread);
+            if greets && unread.len() >= h2::PREFACE.len() {
+                return Next::Http2;
+            }
             // A head that is still incomplete is parsed again only when an empty line may have arrived, so that a
             // client that sends it byte by byte costs no more than its bytes.
             if !unread.is_empty()
+                && !greets
                 && (seen == 0 || unread.len() >= MAX_HEAD || has_empty_line(&unread[seen.min(unread.len())..]))
             {
                 match head::parse(unread, self.core.spares.lines()) {
@@ -171,10 +186,23 @@ impl Connection {
         .await
     }
 
-    /// Takes one request through the phases.
-    async fn transact(&mut self, head: RequestHead, bytes: Vec<u8>) -> Flow {
+    /// Takes one request through the phases, unless the client gives it up before its end.
+    pub(crate) async fn transact(
+        &mut self,
+        head: RequestHead,
+        bytes: Vec<u8>,
+        given_up: impl Future<Output = ()>,
+    ) -> Flow {
         let mut tx = Transaction::new(bytes, head, self.core.table(), &self.core.random);
-        let flow = match self.phases(&mut tx).await {
+        let outcome = {
+            let (mut phases, mut given_up) = (pin!(self.phases(&mut tx)), pin!(given_up));
+            poll_fn(|cx| match given_up.as_mut().poll(cx) {
+                Poll::Ready(()) => Poll::Ready(Err(Failure::Abort("client_gone"))),
+                Poll::Pending => phases.as_mut().poll(cx),
+            })
+            .await
+        };
+        let flow = match outcome {
             Ok(flow) => flow,
             Err(Failure::Answer(problem)) => self.answer(&mut tx, &problem).await,
             Err(Failure::Abort(why)) => {
@@ -208,6 +236,7 @@ impl Connection {
             head_only: tx.head.method.get(&tx.bytes) == b"HEAD",
             keep_alive: keep_alive && tx.head.is_http11,
             request_id: std::str::from_utf8(tx.request_id()).unwrap_or_default(),
+            is_grpc: tx.is_grpc(),
         };
         let keep_alive = shape.keep_alive;
         tx.bytes_out = self.write_answer(problem, shape).await;

@@ -28,6 +28,7 @@ mod disk;
 mod engine;
 mod error;
 mod h1;
+mod h2;
 mod handover;
 mod histogram;
 mod listen;

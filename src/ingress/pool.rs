@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 
+use super::h2::client::Links;
 use super::socket::Socket;
 use super::table::Table;
 
@@ -25,6 +26,8 @@ struct Idle {
 #[derive(Debug, Default)]
 pub(crate) struct Pool {
     idle: RefCell<HashMap<u64, Vec<Idle>, BuildHasherDefault<SerialHasher>>>,
+    /// Connections that carry many requests at a time.
+    pub links: Links,
 }
 
 /// Serials are our own and in order, so nobody can make them collide: one multiplication spreads them.
@@ -87,10 +90,12 @@ impl Pool {
             }
         }
         self.idle.borrow_mut().retain(|serial, _| used.contains(serial));
+        self.links.keep_only(|serial| used.contains(&serial));
     }
 
     /// Closes connections that grew old or that the upstream has closed.
     pub(crate) fn sweep(&self, now_ms: u64) {
+        self.links.sweep(now_ms);
         self.idle.borrow_mut().retain(|_, list| {
             list.retain(|idle| now_ms.saturating_sub(idle.since_ms) <= MAX_AGE_MS && idle.socket.is_quiet());
             !list.is_empty()
@@ -99,6 +104,7 @@ impl Pool {
 
     /// Closes all.
     pub(crate) fn clear(&self) {
+        self.links.clear();
         self.idle.borrow_mut().clear();
     }
 }

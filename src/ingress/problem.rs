@@ -174,11 +174,16 @@ pub(crate) struct Shape<'a> {
     /// The request was HEAD: no body.
     pub head_only: bool,
     pub keep_alive: bool,
+    /// A gRPC call: the error is told in trailers.
+    pub is_grpc: bool,
     pub request_id: &'a str,
 }
 
 /// The complete response for a problem.
 pub(crate) fn render(problem: &Problem, shape: Shape<'_>) -> Vec<u8> {
+    if shape.is_grpc {
+        return grpc(problem, shape);
+    }
     let (kind, body) = if shape.html {
         ("text/html; charset=utf-8", page(problem, shape.request_id))
     } else {
@@ -212,6 +217,39 @@ pub(crate) fn render(problem: &Problem, shape: Shape<'_>) -> Vec<u8> {
         out.push_str(&body);
     }
     out.into_bytes()
+}
+
+/// A gRPC answer of trailers only: clients look at nothing else.
+fn grpc(problem: &Problem, shape: Shape<'_>) -> Vec<u8> {
+    let mut message = String::new();
+    for byte in format!("{}: {}", problem.title, problem.detail).bytes() {
+        match byte {
+            b'%' | 0..=0x1f | 0x7f.. => message.push_str(&format!("%{byte:02X}")),
+            _ => message.push(char::from(byte)),
+        }
+    }
+    let connection = if shape.keep_alive { "" } else { "connection: close\r\n" };
+    format!(
+        "HTTP/1.1 200 OK\r\ncontent-type: application/grpc\r\ngrpc-status: {}\r\ngrpc-message: {message}\r\ncontent-length: 0\r\nx-request-id: {}\r\n{connection}\r\n",
+        grpc_status(problem.status),
+        shape.request_id,
+    )
+    .into_bytes()
+}
+
+/// The code of gRPC for a status of HTTP: what gRPC prescribes where it does, and what says best whether trying again
+/// can help elsewhere.
+fn grpc_status(status: u16) -> u8 {
+    match status {
+        400 => 13,             // INTERNAL
+        401 => 16,             // UNAUTHENTICATED
+        403 => 7,              // PERMISSION_DENIED
+        404 | 405 => 12,       // UNIMPLEMENTED
+        408 | 504 => 4,        // DEADLINE_EXCEEDED
+        413 | 431 => 8,        // RESOURCE_EXHAUSTED
+        429 | 502 | 503 => 14, // UNAVAILABLE
+        _ => 2,                // UNKNOWN
+    }
 }
 
 fn page(problem: &Problem, request_id: &str) -> String {

@@ -91,6 +91,8 @@ pub struct Settings {
     pub keep_alive_ms: u64,
     /// How long a client may take to send a complete request head once it began.
     pub head_timeout_ms: u64,
+    /// Requests that an HTTP/2 client may have open at a time on one connection.
+    pub max_streams: u32,
 }
 
 impl Default for Settings {
@@ -102,6 +104,7 @@ impl Default for Settings {
             https_port: 443,
             keep_alive_ms: 75_000,
             head_timeout_ms: 15_000,
+            max_streams: 128,
         }
     }
 }
@@ -119,6 +122,9 @@ pub struct Route {
     /// Who answers. May be empty, see [`Route::empty_reason`].
     #[serde(default)]
     pub upstreams: Vec<Upstream>,
+    /// What the upstreams speak.
+    #[serde(default)]
+    pub protocol: Protocol,
     /// Whose route this is, for logs and metrics.
     #[serde(default)]
     pub owner: Owner,
@@ -131,6 +137,16 @@ pub struct Route {
     /// Why there is no upstream, shown on the error page: "scaled to 0", "the first deploy is running".
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub empty_reason: Option<String>,
+}
+
+/// What upstreams speak.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Protocol {
+    #[default]
+    Http1,
+    /// HTTP/2 without TLS, by prior knowledge; gRPC servers do. Upgrades (WebSocket) still go over HTTP/1.1.
+    H2c,
 }
 
 /// One instance that answers requests.

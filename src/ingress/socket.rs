@@ -18,12 +18,18 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::server::TlsStream;
 
+use super::h2;
+
 /// A connected stream.
 #[derive(Debug)]
 pub(crate) enum Socket {
     Tcp(TcpStream),
     Unix(UnixStream),
     Tls(Box<TlsStream<TcpStream>>),
+    /// A client's stream in HTTP/2, as one exchange of HTTP/1.1.
+    Stream(Box<h2::Stream>),
+    /// A request to an upstream in HTTP/2, as one exchange of HTTP/1.1.
+    Call(Box<h2::Call>),
 }
 
 /// What bodies are moved between: a whole socket, or one seen by two futures of a task.
@@ -47,13 +53,18 @@ impl Socket {
         UnixStream::connect(path).await.map(Self::Unix)
     }
 
+    /// The client chose HTTP/2 when TLS began.
+    pub(crate) fn chose_http2(&self) -> bool {
+        matches!(self, Self::Tls(stream) if stream.get_ref().1.alpn_protocol() == Some(b"h2"))
+    }
+
     /// Waits until there is something to read, holding no buffer meanwhile.
     pub(crate) fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
             Self::Tcp(stream) => stream.poll_read_ready(cx),
             Self::Unix(stream) => stream.poll_read_ready(cx),
             // Bytes may wait inside the session: only a read can tell.
-            Self::Tls(_) => Poll::Ready(Ok(())),
+            Self::Tls(_) | Self::Stream(_) | Self::Call(_) => Poll::Ready(Ok(())),
         }
     }
 
@@ -66,6 +77,8 @@ impl Socket {
             Self::Tcp(stream) => rustix::net::recv(stream, &mut byte[..], flags),
             Self::Unix(stream) => rustix::net::recv(stream, &mut byte[..], flags),
             Self::Tls(stream) => rustix::net::recv(stream.get_ref().0, &mut byte[..], flags),
+            // These carry one exchange and are never used again.
+            Self::Stream(_) | Self::Call(_) => return false,
         };
         matches!(peeked, Err(Errno::AGAIN))
     }
@@ -77,6 +90,8 @@ impl Transport for Socket {
             Self::Tcp(stream) => fill(stream, cx, into),
             Self::Unix(stream) => fill(stream, cx, into),
             Self::Tls(stream) => pin!(stream.read_buf(into)).poll(cx),
+            Self::Stream(stream) => pin!(stream.read_buf(into)).poll(cx),
+            Self::Call(call) => pin!(call.read_buf(into)).poll(cx),
         }
     }
 }
@@ -146,6 +161,8 @@ impl AsyncRead for Socket {
             Self::Tcp(stream) => Pin::new(stream).poll_read(cx, buf),
             Self::Unix(stream) => Pin::new(stream).poll_read(cx, buf),
             Self::Tls(stream) => Pin::new(stream.as_mut()).poll_read(cx, buf),
+            Self::Stream(stream) => Pin::new(stream.as_mut()).poll_read(cx, buf),
+            Self::Call(call) => Pin::new(call.as_mut()).poll_read(cx, buf),
         }
     }
 }
@@ -156,6 +173,8 @@ impl AsyncWrite for Socket {
             Self::Tcp(stream) => send(stream, cx, buf),
             Self::Unix(stream) => send(stream, cx, buf),
             Self::Tls(stream) => Pin::new(stream.as_mut()).poll_write(cx, buf),
+            Self::Stream(stream) => Pin::new(stream.as_mut()).poll_write(cx, buf),
+            Self::Call(call) => Pin::new(call.as_mut()).poll_write(cx, buf),
         }
     }
 
@@ -164,6 +183,8 @@ impl AsyncWrite for Socket {
             Self::Tcp(stream) => Pin::new(stream).poll_flush(cx),
             Self::Unix(stream) => Pin::new(stream).poll_flush(cx),
             Self::Tls(stream) => Pin::new(stream.as_mut()).poll_flush(cx),
+            Self::Stream(stream) => Pin::new(stream.as_mut()).poll_flush(cx),
+            Self::Call(call) => Pin::new(call.as_mut()).poll_flush(cx),
         }
     }
 
@@ -172,6 +193,8 @@ impl AsyncWrite for Socket {
             Self::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
             Self::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
             Self::Tls(stream) => Pin::new(stream.as_mut()).poll_shutdown(cx),
+            Self::Stream(stream) => Pin::new(stream.as_mut()).poll_shutdown(cx),
+            Self::Call(call) => Pin::new(call.as_mut()).poll_shutdown(cx),
         }
     }
 }

@@ -21,7 +21,7 @@ use super::snapshot::{Certificate, Snapshot};
 /// What a certificate authority asks for when it checks who controls a name (RFC 8737).
 const ACME: &[u8] = b"acme-tls/1";
 /// What is spoken behind TLS, best first.
-const PROTOCOLS: [&[u8]; 2] = [b"http/1.1", ACME];
+const PROTOCOLS: [&[u8]; 3] = [b"h2", b"http/1.1", ACME];
 
 /// The certificates of one table.
 #[derive(Debug, Default)]
@@ -99,7 +99,7 @@ impl ResolvesServerCert for Resolver {
     }
 }
 
-/// The configuration of all TLS listeners: TLS 1.2 and 1.3, tickets, HTTP/1.1 by ALPN.
+/// The configuration of all TLS listeners: TLS 1.2 and 1.3, tickets, HTTP/2 and HTTP/1.1 by ALPN.
 pub(crate) fn server_config(resolver: Arc<Resolver>) -> Result<Arc<ServerConfig>, IngressError> {
     let provider = Arc::new(aws_lc_rs::default_provider());
     let failed = |error: rustls::Error| IngressError::Tls { reason: error.to_string() };

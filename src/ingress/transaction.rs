@@ -18,10 +18,11 @@ const MAX_REQUEST_ID: usize = 64;
 pub(crate) struct Peer {
     pub address: SocketAddr,
     /// The address as text, rendered once per connection.
-    pub text: String,
+    pub text: Rc<str>,
     /// Port the client connected to.
     pub local_port: u16,
     pub is_tls: bool,
+    pub is_http2: bool,
 }
 
 /// A request on its way.
@@ -100,6 +101,13 @@ impl Transaction {
     pub(crate) fn upstream_state(&self) -> Option<&UpstreamState> {
         let entry = self.entry()?;
         Some(&entry.upstreams[self.upstream?])
+    }
+
+    /// A gRPC call: errors are told in `grpc-status`.
+    pub(crate) fn is_grpc(&self) -> bool {
+        let kind = self.head.find(&self.bytes, Kind::ContentType);
+        kind.and_then(|kind| kind.strip_prefix(b"application/grpc"))
+            .is_some_and(|rest| matches!(rest.first(), None | Some(b'+' | b';')))
     }
 
     /// Browsers get a page, programs get problem+json.

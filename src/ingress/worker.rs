@@ -17,6 +17,7 @@ use super::buffer::Buffer;
 use super::connection::Connection;
 use super::core::{Core, Order};
 use super::error::IngressError;
+use super::h2;
 use super::listen::Door;
 use super::shared::Shared;
 use super::socket::Socket;
@@ -118,7 +119,7 @@ fn begin(core: &Rc<Core>, stream: TcpStream, address: SocketAddr, local_port: u1
         return;
     };
     let address = SocketAddr::new(ip, address.port());
-    let peer = Peer { address, text: ip.to_string(), local_port, is_tls: tls.is_some() };
+    let peer = Peer { address, text: ip.to_string().into(), local_port, is_tls: tls.is_some(), is_http2: false };
     let core = Rc::clone(core);
     spawn_local(async move {
         let slot = core.clock.slot();
@@ -134,7 +135,11 @@ fn begin(core: &Rc<Core>, stream: TcpStream, address: SocketAddr, local_port: u1
             },
         };
         let connection = Connection { socket, input: Buffer::default(), peer, core, slot };
-        connection.serve().await;
+        if connection.socket.chose_http2() {
+            Box::pin(h2::server::serve(connection)).await;
+        } else {
+            connection.serve().await;
+        }
         drop(admission);
     });
 }

@@ -82,6 +82,11 @@ impl Chunks {
         Ok(Step::Meta(input.len()))
     }
 
+    /// The next byte is content.
+    pub(crate) fn is_in_data(&self) -> bool {
+        self.state == State::Data
+    }
+
     fn next(&mut self, byte: u8) -> Result<State, BadChunk> {
         let token = byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
         let text = byte == b'\t' || (byte >= b' ' && byte != 0x7f);

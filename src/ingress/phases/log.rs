@@ -55,7 +55,11 @@ fn line(out: &mut Vec<u8>, tx: &Transaction, peer: &Peer, time_ms: u64, micros: 
     string(out, tx.head.host.get(&tx.bytes));
     out.extend_from_slice(b",\"path\":");
     string(out, tx.head.path(&tx.bytes));
-    out.extend_from_slice(if tx.head.is_http11 { b",\"http\":\"1.1\"" } else { b",\"http\":\"1.0\"" });
+    out.extend_from_slice(match (peer.is_http2, tx.head.is_http11) {
+        (true, _) => b",\"http\":\"2\"".as_slice(),
+        (false, true) => b",\"http\":\"1.1\"",
+        (false, false) => b",\"http\":\"1.0\"",
+    });
     out.extend_from_slice(if peer.is_tls { b",\"tls\":true" } else { b",\"tls\":false" });
     number(out, ",\"status\":", u64::from(tx.status));
     number(out, ",\"bytes_in\":", tx.bytes_in);

@@ -17,7 +17,7 @@ use crate::ingress::connection::{Connection, Failure, Flow};
 use crate::ingress::core::Core;
 use crate::ingress::problem::Problem;
 use crate::ingress::relay::{Body, RelayError};
-use crate::ingress::snapshot::{Policy, UpstreamAddress};
+use crate::ingress::snapshot::{Policy, Protocol, UpstreamAddress};
 use crate::ingress::socket::Socket;
 use crate::ingress::stats::UpstreamState;
 use crate::ingress::transaction::Transaction;
@@ -127,11 +127,17 @@ async fn attempts(
         tx.attempts += 1;
         let state = &*entry.upstreams[index];
         let _usage = InFlight::begin(state, &core);
-        let pooled = core.pool.take(state.serial, now, repeatable);
+        // Protocols are switched in HTTP/1.1 only.
+        let is_h2c = entry.route.protocol == Protocol::H2c && tx.head.upgrade.is_none();
+        let pooled = if is_h2c {
+            core.pool.links.take(state.serial).map(|call| Socket::Call(Box::new(call)))
+        } else {
+            core.pool.take(state.serial, now, repeatable)
+        };
         let is_pooled = pooled.is_some();
         let socket = match pooled {
             Some(socket) => socket,
-            None => match connect(&conn.slot, state, policy.connect_timeout()).await {
+            None => match connect(&core, &conn.slot, state, is_h2c, policy.connect_timeout()).await {
                 Ok(socket) => socket,
                 Err(timed_out) => {
                     state.eject(core.worker, core.clock.now_ms());
@@ -175,12 +181,25 @@ fn connect_failure(is_unix: bool, timed_out: bool) -> Failure {
 }
 
 /// Opens a connection; the error says whether it was the time that ran out.
-async fn connect(slot: &Slot, state: &UpstreamState, limit: Duration) -> Result<Socket, bool> {
+async fn connect(
+    core: &Core,
+    slot: &Slot,
+    state: &UpstreamState,
+    is_h2c: bool,
+    limit: Duration,
+) -> Result<Socket, bool> {
     let connecting = async {
-        match &state.address {
-            UpstreamAddress::Tcp(address) => Socket::connect_tcp(*address).await,
-            UpstreamAddress::Unix(path) => Socket::connect_unix(path).await,
+        let connecting = async {
+            match &state.address {
+                UpstreamAddress::Tcp(address) => Socket::connect_tcp(*address).await,
+                UpstreamAddress::Unix(path) => Socket::connect_unix(path).await,
+            }
+        };
+        if is_h2c {
+            let call = Box::pin(core.pool.links.call(state.serial, &core.clock, connecting)).await?;
+            return Ok(Socket::Call(Box::new(call)));
         }
+        connecting.await
     };
     match slot.within(limit, connecting).await {
         Ok(Ok(socket)) => Ok(socket),

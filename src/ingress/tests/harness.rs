@@ -152,6 +152,27 @@ impl Wire {
         self.ahead.drain(..n).collect()
     }
 
+    /// At most so many bytes: fewer when the connection has ended.
+    pub(crate) async fn up_to(&mut self, n: usize) -> Vec<u8> {
+        while self.ahead.len() < n && self.more().await > 0 {}
+        let n = n.min(self.ahead.len());
+        self.ahead.drain(..n).collect()
+    }
+
+    /// The content of a chunked body, up to its end.
+    pub(crate) async fn chunks(&mut self) -> Vec<u8> {
+        let mut body = Vec::new();
+        loop {
+            let size = usize::from_str_radix(self.until("\r\n").await.trim(), 16).unwrap();
+            if size == 0 {
+                while self.until("\r\n").await != "\r\n" {}
+                return body;
+            }
+            body.extend(self.exactly(size).await);
+            self.exactly(2).await;
+        }
+    }
+
     /// A head and the body its Content-Length announces; `None` when the connection is closed before.
     pub(crate) async fn message(&mut self) -> Option<(String, Vec<u8>)> {
         while find(&self.ahead, b"\r\n\r\n").is_none() {

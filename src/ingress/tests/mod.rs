@@ -2,6 +2,10 @@
 
 mod bodies;
 mod framing;
+mod grpc;
+mod h2;
+mod h2_attacks;
+mod h2_client;
 mod harness;
 mod life;
 mod proxying;

@@ -14,10 +14,10 @@ use tokio_rustls::client::TlsStream;
 use super::harness::*;
 use crate::ingress::snapshot::{Certificate, Snapshot};
 
-const ONE: (&str, &str) = (include_str!("certs/one.pem"), include_str!("certs/one.key.pem"));
+pub(crate) const ONE: (&str, &str) = (include_str!("certs/one.pem"), include_str!("certs/one.key.pem"));
 const TWO: (&str, &str) = (include_str!("certs/two.pem"), include_str!("certs/two.key.pem"));
 
-fn certificate(names: &[&str], (chain, key): (&str, &str)) -> Certificate {
+pub(crate) fn certificate(names: &[&str], (chain, key): (&str, &str)) -> Certificate {
     Certificate {
         names: names.iter().map(|name| (*name).into()).collect(),
         chain_pem: chain.into(),
@@ -27,11 +27,22 @@ fn certificate(names: &[&str], (chain, key): (&str, &str)) -> Certificate {
 
 /// A TLS connection that trusts only this certificate.
 async fn connect(ingress: &Ingress, name: &str, trusted: (&str, &str)) -> std::io::Result<TlsStream<TcpStream>> {
+    connect_with(ingress, name, trusted, &[]).await
+}
+
+/// The same, offering these protocols.
+pub(crate) async fn connect_with(
+    ingress: &Ingress,
+    name: &str,
+    trusted: (&str, &str),
+    protocols: &[&str],
+) -> std::io::Result<TlsStream<TcpStream>> {
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_slice(trusted.0.as_bytes()).unwrap()).unwrap();
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
-    let config = config.with_root_certificates(roots).with_no_client_auth();
+    let mut config = config.with_root_certificates(roots).with_no_client_auth();
+    config.alpn_protocols = protocols.iter().map(|protocol| protocol.as_bytes().to_vec()).collect();
     let address = ingress.status().await.listening_tls[0];
     let stream = TcpStream::connect(address).await?;
     let name = ServerName::try_from(name.to_owned()).unwrap();
