@@ -5,8 +5,12 @@
 #
 #   tests/clean-machine.sh --binary FILE   install with --demo, see the examples answer,
 #                                          install again, uninstall, see that nothing is left
+#   tests/clean-machine.sh --build         the same, the installer building the binary itself with
+#                                          this machine's Rust toolchain, which is lent to it
 #   tests/clean-machine.sh --docker-only   only the part up to "Docker builds and runs images"
-#   Options: --keep      leave the folder for a look
+#   Options: --tests     run `make test` twice: where nothing is yet, and after the demo (wants
+#                        --build; an hour and 15 GiB)
+#            --keep      leave the folder for a look
 #            --folder D  where to make it (default: /var/tmp); not on tmpfs or an overlay
 #
 # Run as root; needs mmdebstrap, iproute2, iptables. Takes about two minutes.
@@ -21,10 +25,12 @@ readonly subnet=10.198.$(($$ % 250)).0/30 outside=10.198.$(($$ % 250)).1 inside=
 say() { printf 'clean machine: %s\n' "$*"; }
 fail() { printf 'clean machine: error: %s\n' "$@" >&2; exit 1; }
 
-binary="" docker_only=0 keep=0 folder=/var/tmp
+binary="" build=0 tests=0 docker_only=0 keep=0 folder=/var/tmp
 while [ $# -gt 0 ]; do
     case $1 in
         --binary) [ $# -gt 1 ] || fail "--binary wants a file."; binary=$(realpath -- "$2"); shift 2 ;;
+        --build) build=1; shift ;;
+        --tests) tests=1; shift ;;
         --folder) [ $# -gt 1 ] || fail "--folder wants a folder."; folder=$(realpath -- "$2"); shift 2 ;;
         --docker-only) docker_only=1; shift ;;
         --keep) keep=1; shift ;;
@@ -33,7 +39,14 @@ while [ $# -gt 0 ]; do
     esac
 done
 [ "$(id -u)" = 0 ] || fail "this must be run as root."
-[ $docker_only = 1 ] || [ -f "$binary" ] || fail "name a built binary with --binary FILE (see: make release)."
+[ $docker_only = 1 ] || [ $build = 1 ] || [ -f "$binary" ] ||
+    fail "name a built binary with --binary FILE (see: make release), or say --build."
+[ $tests = 0 ] || [ $build = 1 ] || fail "--tests wants --build."
+toolchain=""
+if [ $build = 1 ]; then
+    toolchain=$(rustc --print sysroot) || fail "--build lends this machine's Rust toolchain, and there is none."
+fi
+readonly toolchain
 for tool in mmdebstrap ip iptables unshare nsenter pivot_root; do
     command -v $tool >/dev/null || fail "$tool is not installed." "Run: apt-get install -y mmdebstrap iproute2 iptables util-linux"
 done
@@ -95,6 +108,12 @@ copy_in() {
     git -C "$repository" archive HEAD | tar -x -C "$root/root/wharf"
     [ -z "$(git -C "$repository" status --porcelain)" ] || say "note: what is not committed is not in the copy"
     [ -z "$binary" ] || install -m 0755 "$binary" "$root/root/wharf-binary"
+    if [ -n "$toolchain" ]; then
+        mkdir "$root/opt/rust"
+        for program in "$toolchain"/bin/*; do
+            ln -s "/opt/rust/bin/${program##*/}" "$root/usr/local/bin/"
+        done
+    fi
 }
 
 make_network() {
@@ -138,6 +157,7 @@ readonly boot='
     mount --make-rprivate /
     mount --bind "$1" "$1"
     cd "$1"
+    if [ -n "$3" ]; then mount --bind -o ro "$3" opt/rust; fi
     mount -t proc proc proc
     mount -t sysfs sysfs sys
     mount -t tmpfs -o mode=755 tmpfs dev
@@ -183,7 +203,7 @@ boot_machine() {
         join_cgroups
         exec nsenter --net="/run/netns/$name" unshare --mount --uts --ipc --pid --cgroup --fork --kill-child=KILL \
             env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root \
-            bash -c "$boot" boot "$root" $version
+            bash -c "$boot" boot "$root" $version "$toolchain"
     ) </dev/null &
     machine=$!
     local deadline=$((SECONDS + 20))
@@ -263,7 +283,14 @@ check_examples() {
 install_demo() {
     local output=$1
     # --demo is real work: its output is shown as it comes, and read afterwards.
-    in_machine bash -c 'cd /root/wharf && ./install.sh --demo --binary /root/wharf-binary' 2>&1 | tee "$output"
+    local options=(--demo)
+    [ -z "$binary" ] || options+=(--binary /root/wharf-binary)
+    in_machine env -C /root/wharf ./install.sh "${options[@]}" 2>&1 | tee "$output"
+}
+
+make_test() {
+    in_machine bash -c 'apt-get -q update && apt-get -q -y install --no-install-recommends make git' >/dev/null
+    in_machine make -C /root/wharf test
 }
 
 # ---------------------------------------------------------------- the run
@@ -281,10 +308,12 @@ if [ $docker_only = 1 ]; then
     timed "install.sh --docker-only again" in_machine /root/wharf/install.sh --docker-only
 else
     output=$root/root/install.log
+    [ $tests = 0 ] || timed "make test" make_test
     timed "install.sh --demo" install_demo "$output"
     check_examples "$output"
     timed "install.sh --demo again" install_demo "$output"
     check_examples "$output"
+    [ $tests = 0 ] || timed "make test again" make_test
     timed "install.sh --uninstall --purge" in_machine /root/wharf/install.sh --uninstall --purge
     check_nothing_left
 fi
