@@ -10,6 +10,7 @@
 #   tests/clean-machine.sh --docker-only   only the part up to "Docker builds and runs images"
 #   Options: --tests     run `make test` twice: where nothing is yet, and after the demo (wants
 #                        --build; an hour and 15 GiB)
+#            --systemd   with systemd as the machine's first process
 #            --keep      leave the folder for a look
 #            --folder D  where to make it (default: /var/tmp); not on tmpfs or an overlay
 #
@@ -25,12 +26,13 @@ readonly subnet=10.198.$(($$ % 250)).0/30 outside=10.198.$(($$ % 250)).1 inside=
 say() { printf 'clean machine: %s\n' "$*"; }
 fail() { printf 'clean machine: error: %s\n' "$@" >&2; exit 1; }
 
-binary="" build=0 tests=0 docker_only=0 keep=0 folder=/var/tmp
+binary="" build=0 tests=0 systemd=0 docker_only=0 keep=0 folder=/var/tmp
 while [ $# -gt 0 ]; do
     case $1 in
         --binary) [ $# -gt 1 ] || fail "--binary wants a file."; binary=$(realpath -- "$2"); shift 2 ;;
         --build) build=1; shift ;;
         --tests) tests=1; shift ;;
+        --systemd) systemd=1; shift ;;
         --folder) [ $# -gt 1 ] || fail "--folder wants a folder."; folder=$(realpath -- "$2"); shift 2 ;;
         --docker-only) docker_only=1; shift ;;
         --keep) keep=1; shift ;;
@@ -88,7 +90,9 @@ make_debian() {
     while IFS= read -r line; do options+=(--aptopt="$line"); done < <(apt-config dump |
         grep -E '^Acquire::(Check-Valid-Until|Check-Date|Retries|https?)(::[A-Za-z-]+)* "[^"]+";' || true)
     mkdir -p "$root"
-    mmdebstrap --variant=minbase --include=ca-certificates "${options[@]}" \
+    local packages=ca-certificates
+    [ $systemd = 0 ] || packages+=,systemd-sysv,dbus
+    mmdebstrap --variant=minbase --include="$packages" "${options[@]}" \
         --customize-hook="'$here/standin-images/add-host-certificates.sh' \"\$1\" /etc/ssl/certs/ca-certificates.crt" \
         "$suite" "$root" ${WHARF_DEBIAN_MIRROR:+"$WHARF_DEBIAN_MIRROR"} >"$root.log" 2>&1 || {
         tail -n 20 "$root.log" >&2
@@ -193,6 +197,10 @@ EOT
         done
     fi
     : >/run/booted
+    if [ "$4" = 1 ]; then
+        # As a container it leaves the kernel'"'"'s settings, the clock and the consoles alone.
+        exec env container=wharf-test /lib/systemd/systemd --system --log-target=journal
+    fi
     while :; do sleep 3600 & wait $! || true; done
 '
 
@@ -203,7 +211,7 @@ boot_machine() {
         join_cgroups
         exec nsenter --net="/run/netns/$name" unshare --mount --uts --ipc --pid --cgroup --fork --kill-child=KILL \
             env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root \
-            bash -c "$boot" boot "$root" $version "$toolchain"
+            bash -c "$boot" boot "$root" $version "$toolchain" $systemd
     ) </dev/null &
     machine=$!
     local deadline=$((SECONDS + 20))
@@ -211,6 +219,10 @@ boot_machine() {
         kill -0 "$machine" 2>/dev/null || fail "the machine did not come up; its message is above."
         [ $SECONDS -lt $deadline ] || fail "the machine did not come up within 20 s."
         sleep 0.1
+    done
+    [ $systemd = 0 ] || until in_machine systemctl is-system-running 2>/dev/null | grep -qE '^(running|degraded)$'; do
+        [ $SECONDS -lt $((deadline + 40)) ] || fail "systemd did not come up within a minute."
+        sleep 0.2
     done
 }
 
