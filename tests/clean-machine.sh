@@ -268,7 +268,7 @@ check_docker() {
 
 check_nothing_left() {
     local left
-    left=$(in_machine bash -c 'pgrep -a wharf || true; ls -d /var/lib/wharf /run/wharf /usr/local/bin/wharf /etc/wharf 2>/dev/null || true
+    left=$(in_machine bash -c 'grep -lx wharf /proc/[0-9]*/comm 2>/dev/null || true; ls -d /var/lib/wharf /run/wharf /usr/local/bin/wharf /etc/wharf 2>/dev/null || true
         docker ps -aq --filter label=wharf.installation; docker volume ls -q --filter label=wharf.installation
         docker network ls -q --filter label=wharf.installation; docker images -q --filter label=wharf.installation')
     [ -z "$left" ] || fail "--uninstall --purge left behind:" "$left"
