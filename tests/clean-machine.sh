@@ -292,6 +292,20 @@ check_examples() {
     say "all $count examples answer"
 }
 
+# systemd starts again what dies.
+check_restarts() {
+    local unit deadline
+    for unit in wharf-ingress wharf; do
+        in_machine systemctl kill --signal=KILL "$unit"
+        deadline=$((SECONDS + 15))
+        until in_machine systemctl is-active --quiet "$unit" && (check_examples "$1") >/dev/null 2>&1; do
+            [ $SECONDS -lt $deadline ] || fail "$unit was killed, and the examples did not answer again within 15 s."
+            sleep 0.2
+        done
+    done
+    say "systemd starts wharf and wharf-ingress again after a kill"
+}
+
 install_demo() {
     local output=$1
     # --demo is real work: its output is shown as it comes, and read afterwards.
@@ -323,6 +337,7 @@ else
     [ $tests = 0 ] || timed "make test" make_test
     timed "install.sh --demo" install_demo "$output"
     check_examples "$output"
+    [ $systemd = 0 ] || check_restarts "$output"
     timed "install.sh --demo again" install_demo "$output"
     check_examples "$output"
     [ $tests = 0 ] || timed "make test again" make_test
