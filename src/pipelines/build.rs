@@ -1,12 +1,13 @@
 //! Turning the stored source of an operation into an image.
 
 use std::collections::BTreeMap;
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use bytes::Bytes;
 use futures_util::StreamExt;
+use sha2::{Digest as _, Sha256};
 use tokio_util::io::ReaderStream;
 use tokio_util::sync::CancellationToken;
 
@@ -26,6 +27,10 @@ use crate::tenancy::model::Environment;
 const GENERATED: &str = ".wharf.Dockerfile";
 /// The id under which RUN steps find the operator's CA certificates.
 const CA_SECRET: &str = "wharf-ca";
+/// The key of the static server in the table of base images.
+const STATIC: &str = "static";
+/// Where its images are named.
+const STATIC_REPOSITORY: &str = "wharf/static-server:";
 
 /// The builds that run or wait.
 #[derive(Default)]
@@ -102,7 +107,7 @@ impl Deployer {
     /// Unpacks the source, decides how to build it, and packs the build context.
     async fn prepare(&self, job: &Progress<'_>) -> Result<Prepared, Failure> {
         let source = self.source_path(&job.operation.id);
-        let settings = self.build_settings(job.environment);
+        let settings = self.build_settings(job.environment).await?;
         let limits = archive::Limits { total_bytes: self.parts.builds.source_bytes, ..archive::Limits::default() };
         let prepared = tokio::task::spawn_blocking(move || prepare_on_disk(&source, &settings, &limits))
             .await
@@ -115,24 +120,42 @@ impl Deployer {
                 Note::Warning(text) => job.log.notice(format!("warning: {text}")).await,
             }
         }
-        if plan.static_site.is_some() {
+        if plan.static_site.is_some() && !self.parts.builds.base_images.contains_key(STATIC) {
             self.ensure_static_base(job, &plan.images.runtime).await?;
         }
         Ok(prepared)
     }
 
-    fn build_settings(&self, environment: &Environment) -> builds::Settings {
+    async fn build_settings(&self, environment: &Environment) -> Result<builds::Settings, Failure> {
         let operator = &self.parts.builds;
-        builds::Settings {
+        let mut base_images = operator.base_images.clone();
+        if !base_images.contains_key(STATIC) {
+            base_images.insert(STATIC.to_owned(), self.static_base().await?.clone());
+        }
+        Ok(builds::Settings {
             platform: builds::Platform {
-                base_images: builds::BaseImages(operator.base_images.clone()),
+                base_images: builds::BaseImages(base_images),
                 // A cache of one's own: a shared one would let one tenant plant files in another's build.
                 cache_scope: environment.project_id.to_string(),
                 extra_ca: operator.extra_ca_file.is_some().then_some(builds::CaBundle::Secret),
                 build_args: operator.build_args.keys().cloned().collect(),
             },
             ..builds::Settings::default()
-        }
+        })
+    }
+
+    /// The name of the image static sites are built on. It is made of the running program and named by its content, so
+    /// that neither an older program nor another installation's on the same engine is taken for it.
+    async fn static_base(&self) -> Result<&String, Failure> {
+        const UNREADABLE: &str = "the static server could not be read";
+        self.static_base
+            .get_or_try_init(|| async {
+                let hash = tokio::task::spawn_blocking(own_hash).await;
+                let hash = hash.map_err(|e| Failure::platform(UNREADABLE, &e))?;
+                let hash = hash.map_err(|e| Failure::platform(UNREADABLE, &e))?;
+                Ok(format!("{STATIC_REPOSITORY}{}", &hash[..16]))
+            })
+            .await
     }
 
     async fn run_build(&self, job: &Progress<'_>, prepared: &Prepared, no_cache: bool) -> Result<ImageRef, Failure> {
@@ -178,6 +201,12 @@ impl Deployer {
             return Ok(());
         }
         job.log.output("making the static server's base image (once per version of Wharf)").await;
+        // Those of other versions go, but for what sites are still built on.
+        let images = self.parts.engine.images().await.map_err(|e| Failure::engine(&e))?;
+        let is_base = |name: &String| name.starts_with(STATIC_REPOSITORY);
+        for image in images.iter().filter(|i| i.environment.is_none() && i.tags.iter().any(is_base)) {
+            self.parts.engine.remove_image(&image.id).await.map_err(|e| Failure::engine(&e))?;
+        }
         let rootfs = tokio::task::spawn_blocking(static_rootfs)
             .await
             .map_err(|e| Failure::platform("the static server's image could not be made", &e))?
@@ -249,6 +278,17 @@ fn prepare_on_disk(source: &Path, settings: &builds::Settings, limits: &archive:
     out.flush().map_err(disk)?;
     std::fs::remove_dir_all(&dir).map_err(disk)?;
     Ok(Prepared { plan, context, dockerfile })
+}
+
+/// SHA-256 of the running program, in hexadecimal.
+fn own_hash() -> std::io::Result<String> {
+    let (mut file, mut buffer, mut hash) = (std::fs::File::open("/proc/self/exe")?, vec![0; 1 << 16], Sha256::new());
+    loop {
+        match file.read(&mut buffer)? {
+            0 => return Ok(hex::encode(hash.finalize())),
+            n => hash.update(&buffer[..n]),
+        }
+    }
 }
 
 /// A root file system with nothing but this very program, which is static.

@@ -22,7 +22,7 @@ pub use settings::BuildSettings;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use tokio::sync::Semaphore;
+use tokio::sync::{OnceCell, Semaphore};
 use tokio_util::task::TaskTracker;
 
 use crate::engine::Engine;
@@ -55,6 +55,8 @@ pub struct Deployer {
     build_slots: Arc<Semaphore>,
     /// Builds waiting or running, oldest first: the visible queue.
     queue: Arc<build::Queue>,
+    /// The base image of static sites, once it was asked for.
+    static_base: Arc<OnceCell<String>>,
     tasks: TaskTracker,
 }
 
@@ -67,6 +69,7 @@ impl Deployer {
             parts: Arc::new(parts),
             build_slots: Arc::new(Semaphore::new(slots)),
             queue: Arc::default(),
+            static_base: Arc::default(),
             tasks: TaskTracker::new(),
         }
     }
