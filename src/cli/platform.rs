@@ -10,7 +10,7 @@ use clap::Subcommand;
 use tracing_subscriber::EnvFilter;
 
 use crate::builds::static_server::{self, StaticOptions};
-use crate::ingress::{self, IngressConfig};
+use crate::ingress::{self, IngressConfig, LogLevel};
 use crate::serve::{self, ServeOptions};
 
 /// A process of the platform.
@@ -68,13 +68,13 @@ pub(super) struct IngressOptions {
     /// Seconds that open requests may take to finish when it stops or is replaced
     #[arg(long, default_value_t = 30)]
     drain: u64,
-    /// Serve this snapshot file, without a control plane
+    /// Serve this route table (JSON), without a control plane; it is read again when it changes
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
 }
 
 pub(super) fn run(command: Command) -> anyhow::Result<ExitCode> {
-    log_to_stderr();
+    let log_level = log_to_stderr();
     match command {
         Command::Serve(options) => {
             // Two workers are enough for a control plane, and each one costs memory.
@@ -84,7 +84,7 @@ pub(super) fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Ingress(options) => {
             // The control socket needs one thread only; requests run on threads of their own.
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-            runtime.block_on(ingress::run(ingress_config(options), stop_signal()))?;
+            runtime.block_on(ingress::run(ingress_config(options, log_level), stop_signal()))?;
         }
         Command::Static(args) => {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -96,16 +96,24 @@ pub(super) fn run(command: Command) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn log_to_stderr() {
-    let filter = EnvFilter::try_from_env("WHARF_LOG").unwrap_or_else(|_| EnvFilter::new("info,russh=warn"));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
+/// The log goes to standard error; what it holds can be changed while the process runs.
+fn log_to_stderr() -> LogLevel {
+    let chosen = std::env::var("WHARF_LOG").ok().filter(|text| EnvFilter::try_new(text).is_ok());
+    let text = chosen.unwrap_or_else(|| "info,russh=warn".to_owned());
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(EnvFilter::new(&text))
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
-        .init();
+        .with_filter_reloading();
+    let handle = builder.reload_handle();
+    builder.init();
+    LogLevel::new(&text, move |filter| {
+        let filter = EnvFilter::try_new(filter).map_err(|error| error.to_string())?;
+        handle.reload(filter).map_err(|error| error.to_string())
+    })
 }
 
-fn ingress_config(options: IngressOptions) -> IngressConfig {
+fn ingress_config(options: IngressOptions, log_level: LogLevel) -> IngressConfig {
     let http = match options.http_port {
         Some(port) => serve::ports::everywhere(port),
         None => options.http,
@@ -118,6 +126,7 @@ fn ingress_config(options: IngressOptions) -> IngressConfig {
         workers: options.workers,
         drain: Duration::from_secs(options.drain),
         config_file: options.config,
+        log_level: Some(log_level),
     }
 }
 

@@ -12,6 +12,7 @@ use thiserror::Error;
 use tokio::net::UnixStream;
 use tokio::time::{Instant, sleep, timeout};
 
+use super::reports::{Demands, Diff, RouteReport};
 use super::snapshot::Snapshot;
 use super::status::Status;
 
@@ -77,6 +78,48 @@ impl Client {
         Ok(serde_json::from_slice(&self.request(Method::GET, "/v1/status", Vec::new()).await?)?)
     }
 
+    /// Statistics of all routes, or of one.
+    pub async fn route_stats(&self, route: Option<&str>) -> Result<Vec<RouteReport>, ClientError> {
+        let query = route.map_or(String::new(), |route| format!("?route={}", encode(route)));
+        Ok(serde_json::from_slice(&self.request(Method::GET, &format!("/v1/routes/stats{query}"), Vec::new()).await?)?)
+    }
+
+    /// Routes without an upstream that clients ask for: returns when there is news after `number` (0 at first), or after
+    /// `wait` (at most 25 s).
+    pub async fn demand(&self, number: u64, wait: Duration) -> Result<Demands, ClientError> {
+        let path = format!("/v1/demand?after={number}&wait_ms={}", wait.as_millis());
+        Ok(serde_json::from_slice(&self.request(Method::GET, &path, Vec::new()).await?)?)
+    }
+
+    /// What a snapshot would change, without using it.
+    pub async fn diff(&self, snapshot: &Snapshot) -> Result<Diff, ClientError> {
+        let body = serde_json::to_vec(snapshot)?;
+        Ok(serde_json::from_slice(&self.request(Method::POST, "/v1/diff", body).await?)?)
+    }
+
+    /// Takes an upstream out of traffic, in all routes or one; with `undo` puts it back.
+    pub async fn drain_upstream(&self, id: &str, route: Option<&str>, undo: bool) -> Result<(), ClientError> {
+        let route = route.map_or(String::new(), |route| format!("&route={}", encode(route)));
+        let path = format!("/v1/upstreams/drain?id={}{route}&undo={undo}", encode(id));
+        self.request(Method::POST, &path, Vec::new()).await.map(|_| ())
+    }
+
+    /// Forgets `connections`, `passwords`, `limits`, `ejections`, or `all` of them.
+    pub async fn purge(&self, what: &str) -> Result<(), ClientError> {
+        self.request(Method::POST, &format!("/v1/purge?what={}", encode(what)), Vec::new()).await.map(|_| ())
+    }
+
+    /// What the process logs.
+    pub async fn log_level(&self) -> Result<String, ClientError> {
+        let answer: LogFilter = serde_json::from_slice(&self.request(Method::GET, "/v1/log-level", Vec::new()).await?)?;
+        Ok(answer.filter)
+    }
+
+    /// Changes what the process logs: `info`, `info,wharf::ingress=debug`.
+    pub async fn set_log_level(&self, filter: &str) -> Result<(), ClientError> {
+        self.request(Method::PUT, "/v1/log-level", filter.as_bytes().to_vec()).await.map(|_| ())
+    }
+
     /// Asks it to finish what is open and exit.
     pub async fn drain(&self) -> Result<(), ClientError> {
         self.request(Method::POST, "/v1/drain", Vec::new()).await.map(|_| ())
@@ -125,6 +168,17 @@ impl Client {
             status => ClientError::Refused { status: status.as_u16(), detail },
         })
     }
+}
+
+#[derive(Deserialize)]
+struct LogFilter {
+    filter: String,
+}
+
+/// A value as it stands in a query.
+fn encode(text: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~');
+    text.bytes().map(|byte| if plain(byte) { (byte as char).to_string() } else { format!("%{byte:02X}") }).collect()
 }
 
 fn detail(body: &[u8]) -> String {

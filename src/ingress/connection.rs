@@ -13,7 +13,7 @@ use super::clock::{NEVER, SlotGuard};
 use super::core::Core;
 use super::h1::request::{self as head, Framing, MAX_HEAD, RequestHead};
 use super::h2;
-use super::phases::{admit, challenge, log, route, upstream};
+use super::phases::{admitted, challenge, log, upstream};
 use super::problem::{self, Problem, Shape};
 use super::socket::Socket;
 use super::transaction::{Peer, Transaction};
@@ -53,6 +53,16 @@ pub(crate) enum Failure {
     Answer(Problem),
     /// The response has begun or the client is gone: only closing is left. The word is for the log.
     Abort(&'static str),
+}
+
+impl Failure {
+    /// The upstream is to blame, not the client.
+    pub(crate) fn is_by_upstream(&self) -> bool {
+        match self {
+            Self::Answer(problem) => problem.status >= 500,
+            Self::Abort(why) => why.starts_with("upstream"),
+        }
+    }
 }
 
 impl From<Problem> for Failure {
@@ -101,7 +111,15 @@ impl Connection {
     pub(crate) async fn refuse(&mut self, problem: &Problem) {
         let id = self.core.random.hex::<32>();
         let id = std::str::from_utf8(&id).unwrap_or_default();
-        let shape = Shape { html: false, head_only: false, keep_alive: false, is_grpc: false, request_id: id };
+        let shape = Shape {
+            html: false,
+            extra: &[],
+            route: None,
+            head_only: false,
+            keep_alive: false,
+            is_grpc: false,
+            request_id: id,
+        };
         self.write_answer(problem, shape).await;
         self.core.shared.refused.add(self.core.worker, 1);
     }
@@ -210,7 +228,7 @@ impl Connection {
                 Flow::Close
             }
         };
-        log::record(&self.core, &tx, &self.peer);
+        log::record(&self.core, &mut tx, &self.peer);
         self.core.spares.give_output(tx.bytes);
         self.core.spares.give_lines(tx.head.lines);
         flow
@@ -221,8 +239,7 @@ impl Connection {
             self.write(&answer).await;
             return Ok(Flow::Linger);
         }
-        route::find(tx)?;
-        admit::check(tx, &self.peer)?;
+        admitted(&self.core, tx, &self.peer).await?;
         // request → balance → upstream → response
         upstream::exchange(self, tx).await
     }
@@ -233,13 +250,16 @@ impl Connection {
         tx.status = problem.status;
         let shape = Shape {
             html: tx.wants_html(),
+            extra: tx.response_extra(),
+            route: tx.entry(),
             head_only: tx.head.method.get(&tx.bytes) == b"HEAD",
             keep_alive: keep_alive && tx.head.is_http11,
             request_id: std::str::from_utf8(tx.request_id()).unwrap_or_default(),
             is_grpc: tx.is_grpc(),
         };
         let keep_alive = shape.keep_alive;
-        tx.bytes_out = self.write_answer(problem, shape).await;
+        let sent = self.write_answer(problem, shape).await;
+        tx.bytes_out = sent;
         match (all_read, keep_alive) {
             (false, _) => Flow::Linger,
             (true, true) => Flow::KeepAlive,

@@ -6,7 +6,13 @@
 //! | `PUT /v1/snapshot` | uses a new table; answers when every thread does; 409 for an older generation |
 //! | `GET /v1/snapshot` | the table in use |
 //! | `GET /v1/status` | [`Status`](super::status::Status) |
-//! | `GET /v1/routes/match?host=&path=` | which route would take this request |
+//! | `GET /v1/routes/match?host=&path=` | which route would take this request; also `method=` and `header=name:value` |
+//! | `GET /v1/routes/stats?route=` | counts, latency quantiles and what each function did, of all routes or one |
+//! | `GET /v1/demand?after=&wait_ms=` | routes without an upstream that clients ask for, see [`super::resilience::demand`] |
+//! | `POST /v1/diff` | what a table would change, without using it |
+//! | `POST /v1/upstreams/drain?id=&route=&undo=` | takes an upstream out of traffic, or puts it back |
+//! | `POST /v1/purge?what=` | forgets idle connections, passwords, rate limits, ejections |
+//! | `GET` and `PUT /v1/log-level` | what the process logs |
 //! | `POST /v1/drain` | accept no more, finish what is open, exit |
 //! | `POST /v1/handover` | hand the listening sockets to a successor (see [`super::handover`]) |
 
@@ -22,12 +28,13 @@ use hyper_util::rt::TokioIo;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::watch;
 
+use super::admin;
 use super::engine::Engine;
 use super::error::SnapshotError;
 use super::handover;
+use super::log_level::LogLevel;
 use super::snapshot::Snapshot;
 use super::status;
-use super::table::Match;
 
 /// Largest snapshot taken.
 const MAX_SNAPSHOT: usize = 64 << 20;
@@ -47,6 +54,7 @@ pub(crate) enum Leave {
 pub(crate) struct Control {
     pub engine: Arc<Engine>,
     pub leave: watch::Sender<Leave>,
+    pub log_level: Option<LogLevel>,
     /// Becomes true when the process has let go of the lock and the control socket.
     pub released: watch::Receiver<bool>,
 }
@@ -80,17 +88,34 @@ async fn connection(control: Arc<Control>, stream: UnixStream) {
     }
 }
 
-type Reply = Response<Full<Bytes>>;
+pub(crate) type Reply = Response<Full<Bytes>>;
 
 async fn handle(control: &Arc<Control>, request: Request<Incoming>) -> Reply {
     match (request.method(), request.uri().path()) {
         (&Method::PUT, "/v1/snapshot") => put_snapshot(&control.engine, request).await,
-        (&Method::GET, "/v1/snapshot") => json(StatusCode::OK, &without_keys(&control.engine.table().snapshot)),
+        (&Method::GET, "/v1/snapshot") => {
+            json(StatusCode::OK, &admin::without_secrets(&control.engine.table().snapshot))
+        }
         (&Method::GET, "/v1/status") => {
             let draining = *control.leave.borrow() != Leave::Stay;
             json(StatusCode::OK, &status::gather(&control.engine, draining))
         }
-        (&Method::GET, "/v1/routes/match") => find_route(&control.engine, request.uri().query().unwrap_or_default()),
+        (&Method::GET, "/v1/routes/match") => admin::find_route(&control.engine, query(&request)),
+        (&Method::GET, "/v1/routes/stats") => {
+            json(StatusCode::OK, &admin::route_reports(&control.engine, query(&request)))
+        }
+        (&Method::GET, "/v1/demand") => admin::demand(&control.engine, query(&request)).await,
+        (&Method::POST, "/v1/diff") => match read(request).await {
+            Ok(bytes) => admin::diff(&control.engine, &bytes),
+            Err(reply) => reply,
+        },
+        (&Method::POST, "/v1/upstreams/drain") => admin::drain_upstream(&control.engine, query(&request)),
+        (&Method::POST, "/v1/purge") => admin::purge(&control.engine, query(&request)).await,
+        (&Method::GET, "/v1/log-level") => admin::log_level(control.log_level.as_ref()),
+        (&Method::PUT, "/v1/log-level") => match read(request).await {
+            Ok(bytes) => admin::set_log_level(control.log_level.as_ref(), &bytes),
+            Err(reply) => reply,
+        },
         (&Method::POST, "/v1/drain") => {
             control.leave.send_replace(Leave::Asked);
             json(StatusCode::ACCEPTED, &serde_json::json!({ "draining": true }))
@@ -100,10 +125,19 @@ async fn handle(control: &Arc<Control>, request: Request<Incoming>) -> Reply {
     }
 }
 
+fn query(request: &Request<Incoming>) -> &str {
+    request.uri().query().unwrap_or_default()
+}
+
+async fn read(request: Request<Incoming>) -> Result<Bytes, Reply> {
+    let body = Limited::new(request.into_body(), MAX_SNAPSHOT).collect().await;
+    body.map(|body| body.to_bytes()).map_err(|error| problem(StatusCode::PAYLOAD_TOO_LARGE, &error.to_string()))
+}
+
 async fn put_snapshot(engine: &Engine, request: Request<Incoming>) -> Reply {
-    let bytes = match Limited::new(request.into_body(), MAX_SNAPSHOT).collect().await {
-        Ok(body) => body.to_bytes(),
-        Err(error) => return problem(StatusCode::PAYLOAD_TOO_LARGE, &error.to_string()),
+    let bytes = match read(request).await {
+        Ok(bytes) => bytes,
+        Err(reply) => return reply,
     };
     let snapshot: Snapshot = match serde_json::from_slice(&bytes) {
         Ok(snapshot) => snapshot,
@@ -124,28 +158,7 @@ async fn put_snapshot(engine: &Engine, request: Request<Incoming>) -> Reply {
     }
 }
 
-/// Private keys go in, never out.
-fn without_keys(snapshot: &Snapshot) -> Snapshot {
-    let mut shown = snapshot.clone();
-    shown.certificates.iter_mut().for_each(|certificate| certificate.key_pem.clear());
-    shown.tls_challenges.iter_mut().for_each(|certificate| certificate.key_pem.clear());
-    shown
-}
-
-fn find_route(engine: &Engine, query: &str) -> Reply {
-    let value = |name: &str| {
-        query.split('&').filter_map(|pair| pair.split_once('=')).find(|(key, _)| *key == name).map(|(_, value)| value)
-    };
-    let table = engine.table();
-    let found = table.find(value("host").unwrap_or_default().as_bytes(), value("path").unwrap_or("/").as_bytes());
-    match found {
-        Match::Route(index) => json(StatusCode::OK, &table.routes[index].route),
-        Match::UnknownHost => problem(StatusCode::NOT_FOUND, "no route has this host"),
-        Match::UnknownPath => problem(StatusCode::NOT_FOUND, "the host is known, but no route takes this path"),
-    }
-}
-
-fn json(status: StatusCode, value: &impl serde::Serialize) -> Reply {
+pub(crate) fn json(status: StatusCode, value: &impl serde::Serialize) -> Reply {
     let body = serde_json::to_vec(value).unwrap_or_default();
     reply(status, "application/json", body)
 }

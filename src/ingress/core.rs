@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 use super::access_log::LogBuffer;
@@ -33,6 +33,8 @@ pub(crate) enum Order {
     Table(Arc<Table>, oneshot::Sender<()>),
     /// Accept no more connections and let the open ones end; answer when the listeners are closed.
     Drain(oneshot::Sender<()>),
+    /// Close all idle connections to upstreams.
+    Purge(oneshot::Sender<()>),
     /// Answer once all log lines so far were handed to the writer.
     FlushLog(oneshot::Sender<()>),
 }
@@ -48,6 +50,8 @@ pub(crate) struct Core {
     pub random: Random,
     pub log: LogBuffer,
     table: RefCell<Rc<TableRef>>,
+    /// Wakes those who wait for a new table.
+    pub table_changed: Notify,
     /// Time of the clock when draining began.
     drain_since: Cell<Option<u64>>,
     ticks: Cell<u64>,
@@ -63,6 +67,7 @@ impl Core {
             random: Random::seeded(),
             log: LogBuffer::new(Arc::clone(&shared.log)),
             table: RefCell::new(Rc::new(TableRef(table))),
+            table_changed: Notify::new(),
             drain_since: Cell::new(None),
             ticks: Cell::new(0),
             shared,
@@ -98,6 +103,7 @@ impl Core {
                 Order::Table(table, done) => {
                     self.pool.keep_only(&table);
                     self.table.replace(Rc::new(TableRef(table)));
+                    self.table_changed.notify_waiters();
                     let _ = done.send(());
                 }
                 Order::Drain(done) => {
@@ -108,6 +114,10 @@ impl Core {
                     self.drain_since.set(Some(self.clock.now_ms()));
                     self.pool.clear();
                     self.clock.wake_all();
+                    let _ = done.send(());
+                }
+                Order::Purge(done) => {
+                    self.pool.clear();
                     let _ = done.send(());
                 }
                 Order::FlushLog(done) => {
@@ -144,6 +154,12 @@ impl Random {
         Self(Cell::new(hasher.finish() | 1))
     }
 
+    /// The same numbers each time.
+    #[cfg(test)]
+    pub(crate) fn from_seed(seed: u64) -> Self {
+        Self(Cell::new(seed | 1))
+    }
+
     pub(crate) fn next(&self) -> u64 {
         let mut x = self.0.get();
         x ^= x << 13;
@@ -156,6 +172,11 @@ impl Random {
     /// A number below `bound` (0 for 0).
     pub(crate) fn below(&self, bound: u64) -> u64 {
         ((u128::from(self.next()) * u128::from(bound)) >> 64) as u64
+    }
+
+    /// A number in [0, 1).
+    pub(crate) fn fraction(&self) -> f64 {
+        (self.next() >> 11) as f64 / (1u64 << 53) as f64
     }
 
     /// Lower-case hex digits, for ids.

@@ -12,9 +12,9 @@ use super::core::Order;
 use super::disk::SnapshotFile;
 use super::error::{IngressError, SnapshotError};
 use super::listen::Door;
+use super::registry::Registry;
 use super::shared::Shared;
 use super::snapshot::Snapshot;
-use super::stats::Registry;
 use super::suspect;
 use super::table::Table;
 use super::tls::{Certificates, Resolver};
@@ -146,6 +146,7 @@ impl Engine {
         self.resolver.replace(certificates);
         let table = {
             let mut state = self.state();
+            state.registry.now_ms = self.shared.started.elapsed().as_millis() as u64;
             let table = Arc::new(Table::compile(effective, &mut state.registry));
             state.table = Arc::clone(&table);
             state.wanted = (!held.is_empty()).then_some(snapshot);
@@ -171,6 +172,11 @@ impl Engine {
         {
             tracing::debug!(%error, "held routes were not reviewed");
         }
+    }
+
+    /// Closes all idle connections to upstreams.
+    pub(crate) async fn close_idle(&self) {
+        self.order_all(Order::Purge).await;
     }
 
     /// Gives an order to all workers and waits until all have obeyed.

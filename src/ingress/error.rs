@@ -17,6 +17,8 @@ pub enum IngressError {
     File { action: &'static str, path: PathBuf, source: std::io::Error },
     #[error("the snapshot in {} cannot be used", path.display())]
     SnapshotFile { path: PathBuf, source: SnapshotError },
+    #[error("{}, line {line}: {reason}", path.display())]
+    ConfigFile { path: PathBuf, line: usize, reason: String },
     #[error("cannot start worker thread {worker}: {source}")]
     Worker { worker: usize, source: std::io::Error },
     #[error("the running ingress did not hand over its sockets: {reason}")]

@@ -17,27 +17,37 @@
 //! To add a field to the snapshot: give it a default, so that old writers and old files stay readable.
 
 mod access_log;
+mod admin;
+mod balance;
 mod buffer;
 pub mod client;
 mod clock;
+mod config_file;
 mod connection;
 mod control;
 mod core;
 mod decimal;
 mod disk;
+mod edit;
 mod engine;
+mod entry;
 mod error;
 mod h1;
 mod h2;
 mod handover;
 mod histogram;
 mod listen;
+mod log_level;
+mod matching;
 mod phases;
 mod pool;
 mod problem;
 mod process;
 mod rate;
+mod registry;
 mod relay;
+pub mod reports;
+mod resilience;
 mod shared;
 pub mod snapshot;
 mod socket;
@@ -49,6 +59,7 @@ mod tls;
 mod transaction;
 mod tunnel;
 mod validate;
+mod view;
 mod worker;
 
 #[cfg(test)]
@@ -56,4 +67,5 @@ mod tests;
 
 pub use client::{Client, ClientError};
 pub use error::{IngressError, SnapshotError};
+pub use log_level::LogLevel;
 pub use process::{IngressConfig, run};

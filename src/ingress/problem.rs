@@ -1,5 +1,8 @@
 //! What a client is told when a request could not be answered by its app.
 
+use std::collections::BTreeMap;
+
+use super::entry::RouteEntry;
 use super::h1::request::HeadError;
 
 /// A refusal or failure, in words for the person in front of it.
@@ -14,11 +17,33 @@ pub(crate) struct Problem {
     pub retry_after: Option<u32>,
     /// `Location`, for a redirect.
     pub location: Option<String>,
+    /// The route is in maintenance mode.
+    pub is_maintenance: bool,
+    /// `WWW-Authenticate`, for a 401.
+    pub challenge: Option<String>,
+    /// An answer that is given as it is, instead of words about the problem.
+    pub verbatim: Option<Box<Verbatim>>,
+}
+
+/// Headers (no framing) and body of an answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Verbatim {
+    pub headers: Vec<(Box<str>, String)>,
+    pub body: Vec<u8>,
 }
 
 impl Problem {
     pub(crate) fn new(status: u16, title: &'static str, detail: impl Into<String>) -> Self {
-        Self { status, title, detail: detail.into(), retry_after: None, location: None }
+        Self {
+            status,
+            title,
+            detail: detail.into(),
+            retry_after: None,
+            location: None,
+            is_maintenance: false,
+            challenge: None,
+            verbatim: None,
+        }
     }
 
     pub(crate) fn retry_after(mut self, seconds: u32) -> Self {
@@ -43,6 +68,12 @@ impl Problem {
         Self { location: Some(location), ..moved }
     }
 
+    /// A redirect a route asks for.
+    pub(crate) fn elsewhere(status: u16, location: String) -> Self {
+        let moved = Self::new(status, "This page is elsewhere", "The address you asked for leads to another one.");
+        Self { location: Some(location), ..moved }
+    }
+
     pub(crate) fn no_instance(reason: Option<&str>) -> Self {
         let detail = match reason {
             Some(reason) => format!("No instance of the app is running: {reason}."),
@@ -53,7 +84,11 @@ impl Problem {
 
     pub(crate) fn maintenance(message: &str, retry_after: Option<u32>) -> Self {
         let detail = if message.is_empty() { "The app is being worked on and will be back soon." } else { message };
-        Self { retry_after: retry_after.or(Some(60)), ..Self::new(503, "Down for maintenance", detail) }
+        Self {
+            retry_after: retry_after.or(Some(60)),
+            is_maintenance: true,
+            ..Self::new(503, "Down for maintenance", detail)
+        }
     }
 
     pub(crate) fn control_plane_restarting() -> Self {
@@ -114,6 +149,59 @@ impl Problem {
         .retry_after(wait_secs)
     }
 
+    /// An answer made elsewhere.
+    pub(crate) fn verbatim(status: u16, answer: Verbatim) -> Self {
+        Self { verbatim: Some(Box::new(answer)), ..Self::new(status, "", "") }
+    }
+
+    pub(crate) fn forbidden() -> Self {
+        Self::new(403, "You may not open this", "This app takes requests from certain addresses only.")
+    }
+
+    pub(crate) fn unauthorized(challenge: String) -> Self {
+        let problem = Self::new(401, "Please sign in", "This app asks for a name and a password.");
+        Self { challenge: Some(challenge), ..problem }
+    }
+
+    pub(crate) fn auth_unavailable() -> Self {
+        Self::new(
+            503,
+            "Signing in is not possible at the moment",
+            "The service that decides who may use this app does not answer.",
+        )
+        .retry_after(5)
+    }
+
+    pub(crate) fn overloaded() -> Self {
+        Self::new(
+            503,
+            "The app has too much to do",
+            "More requests came than can be answered in good time. Please try again in a moment.",
+        )
+        .retry_after(1)
+    }
+
+    pub(crate) fn circuit_open(wait_ms: u64) -> Self {
+        let seconds = u32::try_from(wait_ms.div_ceil(1_000)).unwrap_or(u32::MAX).max(1);
+        Self::new(
+            503,
+            "The app is in trouble",
+            "Most of its answers were errors, so requests are held back for a moment to let it recover.",
+        )
+        .retry_after(seconds)
+    }
+
+    pub(crate) fn waiting_room_full() -> Self {
+        Self::new(503, "The app is being started", "Many are waiting for it already. Please try again in a moment.")
+            .retry_after(5)
+    }
+
+    pub(crate) fn did_not_start(reason: Option<&str>) -> Self {
+        let why = reason.map_or(String::new(), |reason| format!(" ({reason})"));
+        let detail = format!("The app was asked to start but was not ready in time{why}. Please try again.");
+        Self::new(504, "The app took too long to start", detail).retry_after(10)
+    }
+
     pub(crate) fn head_timeout() -> Self {
         Self::new(408, "The request took too long to arrive", "The request head was not complete in time.")
     }
@@ -149,8 +237,15 @@ impl From<HeadError> for Problem {
 /// The reason phrase of a status this room answers with.
 fn phrase(status: u16) -> &'static str {
     match status {
+        200 => "OK",
+        301 => "Moved Permanently",
+        302 => "Found",
+        303 => "See Other",
+        307 => "Temporary Redirect",
         308 => "Permanent Redirect",
         400 => "Bad Request",
+        401 => "Unauthorized",
+        403 => "Forbidden",
         404 => "Not Found",
         405 => "Method Not Allowed",
         408 => "Request Timeout",
@@ -171,6 +266,9 @@ fn phrase(status: u16) -> &'static str {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Shape<'a> {
     pub html: bool,
+    /// Headers the phases added, and the route's own.
+    pub extra: &'a [(Box<str>, String)],
+    pub route: Option<&'a RouteEntry>,
     /// The request was HEAD: no body.
     pub head_only: bool,
     pub keep_alive: bool,
@@ -179,44 +277,93 @@ pub(crate) struct Shape<'a> {
     pub request_id: &'a str,
 }
 
-/// The complete response for a problem.
+/// An answer of the ingress itself, for any HTTP version: status, headers (framing left out), body.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub status: u16,
+    pub headers: Vec<(Box<str>, String)>,
+    pub body: Vec<u8>,
+}
+
+/// What a client is told about a problem.
+pub(crate) fn answer(problem: &Problem, shape: Shape<'_>) -> Answer {
+    let mut headers: Vec<(Box<str>, String)> = Vec::with_capacity(8);
+    let mut add = |name: &str, value: String| headers.push((name.into(), value));
+    let body = match &problem.verbatim {
+        Some(answer) => {
+            answer.headers.iter().for_each(|(name, value)| add(name, value.clone()));
+            answer.body.clone()
+        }
+        None => {
+            let (kind, body) = body(problem, shape);
+            add("content-type", kind.to_owned());
+            add("cache-control", "no-store".to_owned());
+            body
+        }
+    };
+    add("x-request-id", shape.request_id.to_owned());
+    if let Some(seconds) = problem.retry_after {
+        add("retry-after", seconds.to_string());
+    }
+    if let Some(location) = &problem.location {
+        add("location", location.clone());
+    }
+    if let Some(challenge) = &problem.challenge {
+        add("www-authenticate", challenge.clone());
+    }
+    if problem.status == 405 {
+        add("allow", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS".to_owned());
+    }
+    if let Some(edits) = shape.route.and_then(|route| route.response_edits.as_deref()) {
+        headers.retain(|(name, _)| edits.keeps(name.as_bytes()));
+        headers.extend(edits.lines.iter().map(|(name, value)| (name.clone(), value.to_string())));
+    }
+    headers.extend(shape.extra.iter().cloned());
+    Answer { status: problem.status, headers, body }
+}
+
+fn body(problem: &Problem, shape: Shape<'_>) -> (&'static str, Vec<u8>) {
+    if shape.html {
+        let branded = shape.route.and_then(|entry| error_page(&entry.route.error_pages, problem));
+        let template = branded.unwrap_or(include_str!("problem.html"));
+        return ("text/html; charset=utf-8", page(template, problem, shape.request_id).into_bytes());
+    }
+    let body = serde_json::json!({
+        "type": "about:blank",
+        "title": problem.title,
+        "status": problem.status,
+        "detail": problem.detail,
+        "request_id": shape.request_id,
+    });
+    ("application/problem+json", body.to_string().into_bytes())
+}
+
+/// The route's own page: that for maintenance, for the status, for its class, for all.
+fn error_page<'a>(pages: &'a BTreeMap<String, String>, problem: &Problem) -> Option<&'a str> {
+    let maintenance = problem.is_maintenance.then(|| pages.get("maintenance")).flatten();
+    let class = if problem.status < 500 { "4xx" } else { "5xx" };
+    let by_status = || pages.get(problem.status.to_string().as_str()).or_else(|| pages.get(class));
+    let found = maintenance.or_else(by_status).or_else(|| pages.get("*"));
+    found.filter(|_| problem.status >= 400).map(String::as_str)
+}
+
+/// The complete HTTP/1.1 response for a problem.
 pub(crate) fn render(problem: &Problem, shape: Shape<'_>) -> Vec<u8> {
     if shape.is_grpc {
         return grpc(problem, shape);
     }
-    let (kind, body) = if shape.html {
-        ("text/html; charset=utf-8", page(problem, shape.request_id))
-    } else {
-        let body = serde_json::json!({
-            "type": "about:blank",
-            "title": problem.title,
-            "status": problem.status,
-            "detail": problem.detail,
-            "request_id": shape.request_id,
-        });
-        ("application/problem+json", body.to_string())
-    };
-    let mut out = format!(
-        "HTTP/1.1 {} {}\r\ncontent-type: {kind}\r\ncontent-length: {}\r\ncache-control: no-store\r\nx-request-id: {}\r\n",
-        problem.status,
-        phrase(problem.status),
-        body.len(),
-        shape.request_id,
-    );
-    if let Some(seconds) = problem.retry_after {
-        out.push_str(&format!("retry-after: {seconds}\r\n"));
+    let answer = answer(problem, shape);
+    let mut out = format!("HTTP/1.1 {} {}\r\n", answer.status, phrase(answer.status));
+    for (name, value) in &answer.headers {
+        out.push_str(&format!("{name}: {value}\r\n"));
     }
-    if let Some(location) = &problem.location {
-        out.push_str(&format!("location: {location}\r\n"));
-    }
-    if problem.status == 405 {
-        out.push_str("allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n");
-    }
+    out.push_str(&format!("content-length: {}\r\n", answer.body.len()));
     out.push_str(if shape.keep_alive { "\r\n" } else { "connection: close\r\n\r\n" });
+    let mut out = out.into_bytes();
     if !shape.head_only {
-        out.push_str(&body);
+        out.extend_from_slice(&answer.body);
     }
-    out.into_bytes()
+    out
 }
 
 /// A gRPC answer of trailers only: clients look at nothing else.
@@ -252,8 +399,8 @@ fn grpc_status(status: u16) -> u8 {
     }
 }
 
-fn page(problem: &Problem, request_id: &str) -> String {
-    include_str!("problem.html")
+fn page(template: &str, problem: &Problem, request_id: &str) -> String {
+    template
         .replace("{status}", &problem.status.to_string())
         .replace("{title}", &escape(problem.title))
         .replace("{detail}", &escape(&problem.detail))

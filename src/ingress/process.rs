@@ -13,15 +13,17 @@ use tokio::net::UnixListener;
 use tokio::sync::watch;
 
 use super::control::{self, Control, Leave};
-use super::disk::{self, SnapshotFile};
+use super::disk::SnapshotFile;
 use super::engine::Engine;
 use super::error::IngressError;
 use super::handover::{self, Inheritance};
 use super::listen::Door;
+use super::log_level::LogLevel;
+use super::resilience::{probe, sweep};
 use super::shared::Shared;
 use super::snapshot::{Snapshot, VERSION};
 use super::tls::{self, Resolver};
-use super::{access_log, listen};
+use super::{access_log, config_file, listen};
 
 /// Descriptors left for files, the control socket and connections to upstreams beside clients.
 const RESERVED_FILES: u64 = 256;
@@ -45,8 +47,10 @@ pub struct IngressConfig {
     pub workers: usize,
     /// How long open requests may take to finish after a stop or a handover.
     pub drain: Duration,
-    /// Stand-alone: serve this snapshot file instead of the one in the data directory.
+    /// Stand-alone: serve this snapshot file instead of the one in the data directory, and each later version of it.
     pub config_file: Option<PathBuf>,
+    /// What the process logs, if that can be changed.
+    pub log_level: Option<LogLevel>,
 }
 
 /// Runs an ingress until `shutdown` completes, a drain is asked for, or a successor has taken over.
@@ -56,6 +60,8 @@ pub struct IngressConfig {
 /// # Errors
 /// When a file, socket or thread that is needed cannot be had; nothing is left behind then.
 pub async fn run(config: IngressConfig, shutdown: impl Future<Output = ()>) -> Result<(), IngressError> {
+    // First of all: a file that cannot be used must not disturb an ingress that runs.
+    let configured = config.config_file.as_deref().map(config_file::read).transpose()?;
     make_dir(&config.run_dir)?;
     make_dir(&config.data_dir)?;
     let socket = config.run_dir.join("ingress.sock");
@@ -65,8 +71,8 @@ pub async fn run(config: IngressConfig, shutdown: impl Future<Output = ()>) -> R
         n => n,
     };
     let disk = SnapshotFile::in_data_dir(&config.data_dir);
-    let (snapshot, disk) = match (&config.config_file, &start) {
-        (Some(path), _) => (read_config(path)?, None),
+    let (snapshot, disk) = match (configured, &start) {
+        (Some(snapshot), _) => (snapshot, None),
         (None, Start::Inherit(inheritance)) => (inheritance.snapshot.clone(), Some(disk)),
         (None, Start::Fresh(_)) => (disk.load().unwrap_or_else(empty), Some(disk)),
     };
@@ -89,7 +95,9 @@ pub async fn run(config: IngressConfig, shutdown: impl Future<Output = ()>) -> R
         (None, inheritance) => take_over(inheritance, &config.run_dir).await?,
     };
     let engine = Arc::new(engine);
-    let leave = serve_control(&engine, &socket, lock, shutdown).await?;
+    let following = config.config_file.map(|path| tokio::spawn(config_file::follow(path, Arc::clone(&engine))));
+    let leave = serve_control(&engine, &socket, lock, config.log_level, shutdown).await?;
+    following.iter().for_each(tokio::task::JoinHandle::abort);
     tracing::info!(?leave, "draining");
     engine.drain(threads, config.drain).await;
     Ok(())
@@ -100,12 +108,13 @@ async fn serve_control(
     engine: &Arc<Engine>,
     socket: &Path,
     lock: Lock,
+    log_level: Option<LogLevel>,
     shutdown: impl Future<Output = ()>,
 ) -> Result<Leave, IngressError> {
     let listener = bind_control(socket)?;
     let (leave, mut leaving) = watch::channel(Leave::Stay);
     let (release, released) = watch::channel(false);
-    let control = Arc::new(Control { engine: Arc::clone(engine), leave, released });
+    let control = Arc::new(Control { engine: Arc::clone(engine), leave, log_level, released });
     let serving = tokio::spawn(control::serve(Arc::clone(&control), listener));
     let reviewed = Arc::clone(engine);
     let reviewing = tokio::spawn(async move {
@@ -114,6 +123,8 @@ async fn serve_control(
             reviewed.review_held().await;
         }
     });
+    let sweeping = tokio::spawn(sweep::run(Arc::clone(engine)));
+    let probing = tokio::spawn(probe::run(Arc::clone(engine)));
     tracing::info!(http = ?engine.addresses, https = ?engine.tls_addresses, generation = engine.table().snapshot.generation, "ingress serves");
     tokio::select! {
         () = shutdown => { control.leave.send_replace(Leave::Asked); }
@@ -122,6 +133,8 @@ async fn serve_control(
     let why = *control.leave.borrow();
     serving.abort();
     reviewing.abort();
+    sweeping.abort();
+    probing.abort();
     // The file is removed while the lock is held, so it is surely ours; a successor renames its own over it.
     if why != Leave::Succeeded {
         let _ = fs::remove_file(socket);
@@ -233,12 +246,6 @@ fn is_ipv6_missing(address: SocketAddr, error: &std::io::Error) -> bool {
 
 fn make_dir(path: &Path) -> Result<(), IngressError> {
     fs::create_dir_all(path).map_err(|source| IngressError::File { action: "create", path: path.to_owned(), source })
-}
-
-fn read_config(path: &Path) -> Result<Snapshot, IngressError> {
-    let not_found =
-        || IngressError::File { action: "read", path: path.to_owned(), source: std::io::ErrorKind::NotFound.into() };
-    disk::read(path)?.ok_or_else(not_found)
 }
 
 fn empty() -> Snapshot {

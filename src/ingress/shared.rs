@@ -7,6 +7,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use super::access_log::LogSender;
+use super::resilience::demand::Rooms;
+use super::resilience::shedding::Level;
 
 /// Locks for counting connections by address; a power of two.
 const ADDRESS_SHARDS: usize = 16;
@@ -22,6 +24,10 @@ pub(crate) struct Shared {
     pub accepted: Counter,
     /// Connections closed on arrival because a limit was reached.
     pub turned_away: Counter,
+    /// How much is refused because the node is saturated.
+    pub shedding: Level,
+    /// Requests that wait for an instance.
+    pub rooms: Arc<Rooms>,
     open: AtomicU32,
     /// Most connections the file descriptors allow.
     pub capacity: u32,
@@ -37,6 +43,8 @@ impl Shared {
             refused: Counter::new(workers),
             accepted: Counter::new(workers),
             turned_away: Counter::new(workers),
+            shedding: Level::default(),
+            rooms: Arc::default(),
             open: AtomicU32::new(0),
             capacity,
             by_address: Default::default(),

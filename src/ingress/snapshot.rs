@@ -5,11 +5,24 @@
 //! Fields this version does not know are ignored and every field has a default, so writer and reader may be of
 //! different ages; `version` changes only when an old reader would misread a new table.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+
+mod access;
+mod edits;
+mod matching;
+mod resilience;
+mod traffic;
+
+pub use access::{Access, BasicAuth, BasicUser, ForwardAuth};
+pub use edits::{Coding, Compression, HeaderEdits, PathRewrite, Redirect, Rewrite};
+pub use matching::{Matching, PathMatch, ValueMatch};
+pub use resilience::{ActiveCheck, Breaker, Concurrency, Criticality, Outlier, Retry, Shedding, WaitingRoom};
+pub use traffic::{Algorithm, Backend, Balance, HashKey, Mirror, Pin, Sticky};
 
 /// The snapshot format this build reads and writes.
 pub const VERSION: u32 = 1;
@@ -21,8 +34,10 @@ pub struct Snapshot {
     #[serde(default = "version")]
     pub version: u32,
     /// Id of the writer's epoch: generations are compared only within one boot.
+    #[serde(default)]
     pub boot: String,
     /// Number of this table within its boot; grows by at least one with each change.
+    #[serde(default)]
     pub generation: u64,
     /// The writer knows that its own view is unsure (the container engine did not answer, say). Routes that would
     /// lose their last upstream are then kept until the ingress finds by itself that the old upstreams are gone.
@@ -93,6 +108,8 @@ pub struct Settings {
     pub head_timeout_ms: u64,
     /// Requests that an HTTP/2 client may have open at a time on one connection.
     pub max_streams: u32,
+    /// Which requests are given up first when the node has too much to do.
+    pub shedding: Shedding,
 }
 
 impl Default for Settings {
@@ -105,6 +122,7 @@ impl Default for Settings {
             keep_alive_ms: 75_000,
             head_timeout_ms: 15_000,
             max_streams: 128,
+            shedding: Shedding::default(),
         }
     }
 }
@@ -137,6 +155,45 @@ pub struct Route {
     /// Why there is no upstream, shown on the error page: "scaled to 0", "the first deploy is running".
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub empty_reason: Option<String>,
+    /// Conditions beside host and prefix. For the order in which routes are tried see `table`.
+    #[serde(default, skip_serializing_if = "Matching::is_any")]
+    pub matching: Matching,
+    /// Traffic split; empty = all upstreams are one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub backends: Vec<Backend>,
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub balance: Balance,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mirror: Option<Mirror>,
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub rewrite: Rewrite,
+    /// Answers every request with a redirect.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub redirect: Option<Redirect>,
+    #[serde(default, skip_serializing_if = "HeaderEdits::is_empty")]
+    pub request_headers: HeaderEdits,
+    #[serde(default, skip_serializing_if = "HeaderEdits::is_empty")]
+    pub response_headers: HeaderEdits,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub compression: Option<Compression>,
+    #[serde(default, skip_serializing_if = "Access::is_open")]
+    pub access: Access,
+    /// Search engines are kept away: `X-Robots-Tag` on every answer, and a `robots.txt` that forbids all (previews).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub noindex: bool,
+    /// HTML for answers the ingress itself gives, by status (`"503"`), class (`"5xx"`), `"maintenance"` or `"*"`;
+    /// `{status}`, `{title}`, `{detail}` and `{request_id}` are filled in.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub error_pages: BTreeMap<String, String>,
+    #[serde(default)]
+    pub criticality: Criticality,
+    /// Requests wait for an upstream while there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waiting_room: Option<WaitingRoom>,
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 /// What upstreams speak.
@@ -162,6 +219,9 @@ pub struct Upstream {
     /// Gets no new requests; those in flight finish.
     #[serde(default)]
     pub draining: bool,
+    /// Id of the backend it belongs to; empty where the route has none.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub backend: String,
 }
 
 fn one() -> u32 {
@@ -232,6 +292,20 @@ pub struct Policy {
     pub hsts_secs: u64,
     /// How long connecting is retried when nothing listens; unset: 5 s for Unix upstreams, 0 for TCP.
     pub connect_retry_ms: Option<u64>,
+    /// From the request's arrival to the head of the response, all attempts together; 0 = no limit beyond the others.
+    pub total_timeout_ms: u64,
+    pub retry: Retry,
+    /// Further rate limits beside `rate_limit`; a request must pass all.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub rate_limits: Vec<RateLimit>,
+    /// `null` = upstreams are only avoided while they refuse connections.
+    pub outlier: Option<Outlier>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub active_check: Option<ActiveCheck>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub breaker: Option<Breaker>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub concurrency: Option<Concurrency>,
 }
 
 impl Default for Policy {
@@ -247,6 +321,13 @@ impl Default for Policy {
             https_redirect: false,
             hsts_secs: 0,
             connect_retry_ms: None,
+            total_timeout_ms: 0,
+            retry: Retry::default(),
+            rate_limits: Vec::new(),
+            outlier: Some(Outlier::default()),
+            active_check: None,
+            breaker: None,
+            concurrency: None,
         }
     }
 }
@@ -255,6 +336,9 @@ impl Default for Policy {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct RateLimit {
+    /// Told to clients in `RateLimit-Policy`; empty takes `default`.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub name: String,
     pub requests: u32,
     pub window_ms: u64,
     pub burst: u32,
@@ -263,12 +347,12 @@ pub struct RateLimit {
 
 impl Default for RateLimit {
     fn default() -> Self {
-        Self { requests: 600, window_ms: 60_000, burst: 100, key: RateKey::Address }
+        Self { name: String::new(), requests: 600, window_ms: 60_000, burst: 100, key: RateKey::Address }
     }
 }
 
 /// Who shares a rate limit.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum RateKey {
     /// Each client address has its own.
@@ -276,6 +360,10 @@ pub enum RateKey {
     Address,
     /// All clients of the route together.
     Route,
+    /// All routes of the route's tenant together; the limits must be the same in each.
+    Tenant,
+    /// Each value of this header has its own (an API key); requests without it count by address.
+    Header(String),
 }
 
 impl Policy {

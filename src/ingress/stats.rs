@@ -3,13 +3,12 @@
 //! Each worker thread writes only its own shard, so counting costs no locked instruction and no shared cache line;
 //! readers add the shards up.
 
-use std::collections::HashMap;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, OnceLock, Weak};
 
 use super::histogram::Histogram;
-use super::rate::Limiter;
-use super::snapshot::{RateLimit, Upstream, UpstreamAddress};
+use super::resilience::health::Health;
+use super::snapshot::{Upstream, UpstreamAddress};
 
 /// First back-off of an upstream that refuses connections; doubles up to [`MAX_BACK_OFF_MS`].
 const BACK_OFF_MS: u64 = 1_000;
@@ -43,17 +42,64 @@ pub(crate) struct RouteShard {
     pub bytes_out: AtomicU64,
     /// From the complete request head to the end of the response.
     pub latency: Histogram,
+    events: [AtomicU64; EVENTS],
 }
+
+/// Something a function of a route did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Event {
+    Retry,
+    RetryRefused,
+    Limited,
+    Broken,
+    Shed,
+    Denied,
+    Waited,
+    WaitRefused,
+    Mirrored,
+    MirrorDropped,
+    Compressed,
+}
+
+const EVENTS: usize = Event::Compressed as usize + 1;
 
 /// Statistics of one route.
 #[derive(Debug)]
 pub(crate) struct RouteStats {
     shards: Box<[OnceLock<Box<RouteShard>>]>,
+    /// Ejections come from more than one thread, and seldom.
+    ejections: AtomicU64,
 }
 
 impl RouteStats {
-    fn new(workers: usize) -> Self {
-        Self { shards: (0..workers).map(|_| OnceLock::new()).collect() }
+    pub(crate) fn new(workers: usize) -> Self {
+        Self { shards: (0..workers).map(|_| OnceLock::new()).collect(), ejections: AtomicU64::new(0) }
+    }
+
+    /// Counts an event on a worker thread.
+    pub(crate) fn count(&self, worker: usize, event: Event) {
+        let shard = self.shards[worker].get_or_init(Box::default);
+        bump(&shard.events[event as usize], 1);
+    }
+
+    /// Counts an ejection, from any thread.
+    pub(crate) fn count_ejection(&self) {
+        self.ejections.fetch_add(1, Relaxed);
+    }
+
+    /// How often something happened.
+    pub(crate) fn events(&self, event: Event) -> u64 {
+        self.shards().map(|shard| shard.events[event as usize].load(Relaxed)).sum()
+    }
+
+    /// Upstreams ejected so far.
+    pub(crate) fn ejections(&self) -> u64 {
+        self.ejections.load(Relaxed)
+    }
+
+    /// Requests answered so far.
+    pub(crate) fn requests(&self) -> u64 {
+        self.shards().flat_map(|shard| &shard.classes).map(|class| class.load(Relaxed)).sum()
     }
 
     /// Counts one finished request.
@@ -79,6 +125,8 @@ struct UpstreamShard {
     in_flight: AtomicU32,
     requests: AtomicU64,
     failures: AtomicU64,
+    /// 5xx, resets, time-outs and refused connections.
+    bad: AtomicU64,
     last_used_ms: AtomicU64,
     /// Peak-sensitive moving average of the time to the response head in microseconds, and when it was updated.
     ewma_us: AtomicU64,
@@ -97,9 +145,24 @@ pub(crate) struct UpstreamState {
     /// Milliseconds of the process clock until which this upstream is avoided; 0 = not at all.
     ejected_until: AtomicU64,
     strikes: AtomicU32,
+    pub health: Health,
 }
 
 impl UpstreamState {
+    /// A new upstream, known from `now_ms` on.
+    pub(crate) fn new(serial: u64, route: &str, upstream: &Upstream, workers: usize, now_ms: u64) -> Self {
+        Self {
+            serial,
+            route: route.to_owned(),
+            id: upstream.id.clone(),
+            address: upstream.address.clone(),
+            shards: (0..workers).map(|_| UpstreamShard::default()).collect(),
+            ejected_until: AtomicU64::new(0),
+            strikes: AtomicU32::new(0),
+            health: Health::joined_at(now_ms),
+        }
+    }
+
     /// A request was given to this upstream.
     pub(crate) fn begin(&self, worker: usize) {
         let shard = &self.shards[worker];
@@ -139,7 +202,7 @@ impl UpstreamState {
         self.ejected_until.store(now_ms + (BACK_OFF_MS << strikes).min(MAX_BACK_OFF_MS), Relaxed);
     }
 
-    /// It answered: all is forgiven.
+    /// It took a connection and answered: that it refused some is forgiven.
     pub(crate) fn forgive(&self) {
         if self.strikes.load(Relaxed) != 0 {
             self.strikes.store(0, Relaxed);
@@ -162,6 +225,16 @@ impl UpstreamState {
         self.shards.iter().map(|shard| shard.requests.load(Relaxed)).sum()
     }
 
+    /// Counts an attempt that went wrong.
+    pub(crate) fn went_wrong(&self, worker: usize) {
+        bump(&self.shards[worker].bad, 1);
+    }
+
+    /// Attempts that went wrong so far.
+    pub(crate) fn bad_answers(&self) -> u64 {
+        self.shards.iter().map(|shard| shard.bad.load(Relaxed)).sum()
+    }
+
     /// Failed connection attempts so far.
     pub(crate) fn failures(&self) -> u64 {
         self.shards.iter().map(|shard| shard.failures.load(Relaxed)).sum()
@@ -170,69 +243,5 @@ impl UpstreamState {
     /// Unix time in ms when a request last ended here; 0 = never.
     pub(crate) fn last_used_ms(&self) -> u64 {
         self.shards.iter().map(|shard| shard.last_used_ms.load(Relaxed)).max().unwrap_or(0)
-    }
-}
-
-/// Finds the states of routes and upstreams again when a new snapshot comes.
-#[derive(Debug)]
-pub(crate) struct Registry {
-    workers: usize,
-    next_serial: u64,
-    routes: HashMap<String, Weak<RouteStats>>,
-    upstreams: HashMap<(String, String, UpstreamAddress), Weak<UpstreamState>>,
-    limiters: HashMap<String, Weak<Limiter>>,
-}
-
-impl Registry {
-    pub(crate) fn new(workers: usize) -> Self {
-        Self { workers, next_serial: 1, routes: HashMap::new(), upstreams: HashMap::new(), limiters: HashMap::new() }
-    }
-
-    pub(crate) fn route(&mut self, id: &str) -> Arc<RouteStats> {
-        if let Some(stats) = self.routes.get(id).and_then(Weak::upgrade) {
-            return stats;
-        }
-        let stats = Arc::new(RouteStats::new(self.workers));
-        self.routes.insert(id.to_owned(), Arc::downgrade(&stats));
-        stats
-    }
-
-    /// The route's limiter; a changed limit starts anew.
-    pub(crate) fn limiter(&mut self, route: &str, limit: &RateLimit) -> Arc<Limiter> {
-        if let Some(limiter) = self.limiters.get(route).and_then(Weak::upgrade).filter(|known| known.limit == *limit) {
-            return limiter;
-        }
-        let limiter = Arc::new(Limiter::new(limit.clone()));
-        self.limiters.insert(route.to_owned(), Arc::downgrade(&limiter));
-        limiter
-    }
-
-    pub(crate) fn upstream(&mut self, route: &str, upstream: &Upstream) -> Arc<UpstreamState> {
-        let key = (route.to_owned(), upstream.id.clone(), upstream.address.clone());
-        if let Some(state) = self.upstreams.get(&key).and_then(Weak::upgrade) {
-            return state;
-        }
-        let state = Arc::new(UpstreamState {
-            serial: self.next_serial,
-            route: key.0.clone(),
-            id: key.1.clone(),
-            address: key.2.clone(),
-            shards: (0..self.workers).map(|_| UpstreamShard::default()).collect(),
-            ejected_until: AtomicU64::new(0),
-            strikes: AtomicU32::new(0),
-        });
-        self.next_serial += 1;
-        self.upstreams.insert(key, Arc::downgrade(&state));
-        state
-    }
-
-    /// All upstreams still used by a table or by a request; forgets the others.
-    pub(crate) fn live_upstreams(&mut self) -> Vec<Arc<UpstreamState>> {
-        self.routes.retain(|_, stats| stats.strong_count() > 0);
-        self.limiters.retain(|_, limiter| limiter.strong_count() > 0);
-        self.upstreams.retain(|_, state| state.strong_count() > 0);
-        let mut live: Vec<_> = self.upstreams.values().filter_map(Weak::upgrade).collect();
-        live.sort_by_key(|state| state.serial);
-        live
     }
 }

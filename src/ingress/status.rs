@@ -31,6 +31,8 @@ pub struct Status {
     pub log_dropped: u64,
     /// Routes whose old upstreams are kept against a suspect snapshot.
     pub held_routes: Vec<String>,
+    /// How much is refused because the node is saturated: 0 nothing, 1 all of low criticality, 2 also normal, 3 also high.
+    pub shedding_level: f64,
     /// All upstreams of the table, and removed ones that still have requests in flight.
     pub upstreams: Vec<UpstreamStatus>,
     pub routes: Vec<RouteStatus>,
@@ -65,8 +67,16 @@ pub struct UpstreamStatus {
     /// It is in the table; otherwise it only finishes what it has.
     pub in_table: bool,
     pub draining: bool,
-    /// Avoided for now because it refused connections.
+    /// Avoided for now because it refused connections or failed requests.
     pub ejected: bool,
+    /// Times it was ejected for failing requests.
+    pub ejections: u64,
+    /// Attempts that went wrong: 5xx, resets, time-outs, refused connections.
+    pub failures: u64,
+    /// Left out because its active checks fail.
+    pub checks_fail: bool,
+    /// Taken out of traffic by an operator.
+    pub drained: bool,
 }
 
 /// Counters of one route since the process started.
@@ -117,7 +127,11 @@ pub(crate) fn gather(engine: &Engine, draining: bool) -> Status {
             last_used_ms: state.last_used_ms(),
             in_table: in_table.contains_key(&state.serial),
             draining: in_table.get(&state.serial).copied().unwrap_or(true),
-            ejected: state.is_ejected(now_ms),
+            ejected: state.is_ejected(now_ms) || state.health.is_ejected(now_ms),
+            ejections: state.health.ejections(),
+            failures: state.bad_answers(),
+            checks_fail: state.health.fails_checks(),
+            drained: state.health.is_drained(),
         })
         .collect();
     Status {
@@ -138,6 +152,7 @@ pub(crate) fn gather(engine: &Engine, draining: bool) -> Status {
         requests: shared.requests.sum(),
         log_dropped: shared.log.dropped(),
         held_routes: engine.held(),
+        shedding_level: shared.shedding.get(),
         upstreams,
         routes: table.routes.iter().map(|route| route_status(&route.route.id, &route.stats)).collect(),
     }

@@ -1,15 +1,20 @@
 //! The compiled route table: what a snapshot becomes before requests use it. Pure: matching only.
 //!
-//! Order of matching: exact host, then the longest wildcard, then `*`; within a host the longest path prefix. A host
-//! that has no prefix for the path falls through to the next, so a wildcard can hold what an exact host leaves open.
+//! Order of matching: exact host, then the longest wildcard, then `*`. Within a host the most specific route comes
+//! first ([`Rank`]): the highest `priority`; then an exact path before a pattern before a prefix, the longer one first;
+//! then one that names methods; then the one with more conditions on headers; then the one with more on cookies and
+//! query; then by id. The first whose conditions all hold takes the request. A host of which none does falls through
+//! to the next, so a wildcard can hold what an exact host leaves open.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::rate::Limiter;
+use super::entry::RouteEntry;
+use super::matching::{Conditions, Rank};
+use super::registry::Registry;
 use super::snapshot::{Route, Snapshot};
-use super::stats::{Registry, RouteStats, UpstreamState};
 use super::validate::Network;
+use super::view::RequestView;
 
 /// A table ready for use; immutable, shared by all threads.
 #[derive(Debug)]
@@ -27,18 +32,20 @@ pub(crate) struct Table {
 struct Rule {
     /// Without a slash at the end; empty takes all.
     prefix: Box<str>,
+    /// Most routes have none.
+    conditions: Option<Box<Conditions>>,
     route: usize,
 }
 
-/// A route with what is remembered about it across snapshots.
-#[derive(Debug)]
-pub(crate) struct RouteEntry {
-    pub route: Route,
-    pub stats: Arc<RouteStats>,
-    pub upstreams: Vec<Arc<UpstreamState>>,
-    pub limiter: Option<Arc<Limiter>>,
-    /// The route's part of an access-log line, rendered once.
-    pub log_fields: String,
+impl Rule {
+    fn takes(&self, path: &[u8], request: &dyn RequestView) -> bool {
+        match &self.conditions {
+            None => covers(&self.prefix, path),
+            Some(conditions) => {
+                (conditions.decides_path() || covers(&self.prefix, path)) && conditions.hold(path, request)
+            }
+        }
+    }
 }
 
 impl Table {
@@ -54,7 +61,8 @@ impl Table {
         };
         for (index, route) in snapshot.routes.iter().enumerate() {
             for host in &route.hosts {
-                let rule = Rule { prefix: route.path_prefix.trim_end_matches('/').into(), route: index };
+                let prefix = route.path_prefix.trim_end_matches('/').into();
+                let rule = Rule { prefix, conditions: Conditions::compile(&route.matching), route: index };
                 let host = host.to_ascii_lowercase();
                 match host.strip_prefix("*.") {
                     Some(suffix) => table.wildcard.entry(suffix.into()).or_default().push(rule),
@@ -62,30 +70,29 @@ impl Table {
                     None => table.exact.entry(host.into()).or_default().push(rule),
                 }
             }
-            table.routes.push(RouteEntry {
-                stats: registry.route(&route.id),
-                upstreams: route.upstreams.iter().map(|upstream| registry.upstream(&route.id, upstream)).collect(),
-                limiter: route.policy.rate_limit.as_ref().map(|limit| registry.limiter(&route.id, limit)),
-                log_fields: super::phases::log::route_fields(route),
-                route: route.clone(),
-            });
+            table.routes.push(RouteEntry::compile(route, registry));
         }
         let lists = table.exact.values_mut().chain(table.wildcard.values_mut()).chain([&mut table.any]);
         for rules in lists {
-            rules.sort_by_key(|rule| std::cmp::Reverse(rule.prefix.len()));
+            rules.sort_by(|a, b| {
+                let (a, b) = (&snapshot.routes[a.route], &snapshot.routes[b.route]);
+                let rank = |route: &Route| Rank::of(route.path_prefix.trim_end_matches('/'), &route.matching);
+                rank(b).cmp(&rank(a)).then_with(|| a.id.cmp(&b.id))
+            });
         }
         table
     }
 
-    /// The route for a host (any case, port allowed) and a path.
-    pub(crate) fn find(&self, host: &[u8], path: &[u8]) -> Match {
+    /// The route for a host (any case, port allowed) and the rest of a request.
+    pub(crate) fn find(&self, host: &[u8], request: &dyn RequestView) -> Match {
+        let path = request.path();
         let mut name = [0u8; 256];
         let Some(host) = normalize(host, &mut name) else { return Match::UnknownHost };
         let mut known = false;
         let mut look = |rules: Option<&Vec<Rule>>| {
             let rules = rules?;
             known = true;
-            rules.iter().find(|rule| covers(&rule.prefix, path)).map(|rule| rule.route)
+            rules.iter().find(|rule| rule.takes(path, request)).map(|rule| rule.route)
         };
         let mut found = look(self.exact.get(host));
         let mut rest = host;

@@ -4,11 +4,13 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Instant;
 
+use super::balance::Choice;
 use super::core::{Random, TableRef};
+use super::entry::RouteEntry;
 use super::h1::header::{Kind, Span};
 use super::h1::request::RequestHead;
+use super::phases::valve::Permit;
 use super::stats::UpstreamState;
-use super::table::RouteEntry;
 
 /// Longest request id taken from a client.
 const MAX_REQUEST_ID: usize = 64;
@@ -37,6 +39,14 @@ pub(crate) struct Transaction {
     pub route: Option<usize>,
     /// Index of the last upstream tried.
     pub upstream: Option<usize>,
+    /// Index of the backend chosen, where the route has several.
+    pub backend: Option<usize>,
+    /// The answer sets the cookie that makes the client stick to its upstream.
+    pub set_cookie: bool,
+    /// What it holds while it is with the upstreams.
+    pub permit: Option<Box<Permit>>,
+    /// What phases add to the messages; most requests have none.
+    pub extra: Option<Box<Extra>>,
     /// Where the client's own id stands in `bytes`, when it sent a sane one.
     sent_id: Option<Span>,
     /// `traceparent` to send on: the client's own when valid, else a new one.
@@ -53,6 +63,13 @@ pub(crate) struct Transaction {
     pub attempts: u32,
     /// What went wrong, in a word for the log.
     pub error: Option<&'static str>,
+}
+
+/// Headers that phases add to the messages of one request; names in lower case.
+#[derive(Debug, Default)]
+pub(crate) struct Extra {
+    pub request: Vec<(Box<str>, String)>,
+    pub response: Vec<(Box<str>, String)>,
 }
 
 /// W3C trace context of the request.
@@ -76,6 +93,10 @@ impl Transaction {
             table,
             route: None,
             upstream: None,
+            backend: None,
+            set_cookie: false,
+            permit: None,
+            extra: None,
             trace,
             status: 0,
             body_read: false,
@@ -95,6 +116,28 @@ impl Transaction {
     /// The route found for it.
     pub(crate) fn entry(&self) -> Option<&RouteEntry> {
         self.route.map(|index| &self.table.routes[index])
+    }
+
+    /// This upstream is tried next.
+    pub(crate) fn take(&mut self, choice: Choice) {
+        self.upstream = Some(choice.upstream);
+        self.backend = choice.backend;
+        self.set_cookie = choice.set_cookie;
+    }
+
+    /// Adds a header to the response, whoever gives it.
+    pub(crate) fn add_to_response(&mut self, name: &str, value: impl Into<String>) {
+        self.extra.get_or_insert_default().response.push((name.into(), value.into()));
+    }
+
+    /// Adds a header to the request as the upstream gets it.
+    pub(crate) fn add_to_request(&mut self, name: &str, value: String) {
+        self.extra.get_or_insert_default().request.push((name.into(), value));
+    }
+
+    /// Headers to add to the response.
+    pub(crate) fn response_extra(&self) -> &[(Box<str>, String)] {
+        self.extra.as_ref().map_or(&[], |extra| &extra.response)
     }
 
     /// The last upstream tried.

@@ -4,7 +4,9 @@ use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 
 use super::error::SnapshotError;
-use super::snapshot::{Snapshot, VERSION};
+use super::snapshot::{Route, Snapshot, VERSION};
+
+mod route;
 
 /// More routes than this in one table point to a writer gone wrong.
 const MAX_ROUTES: usize = 50_000;
@@ -29,10 +31,10 @@ pub(crate) fn validate(snapshot: &Snapshot) -> Result<(), SnapshotError> {
         }
     }
     let mut ids = HashSet::new();
-    let mut claims: HashMap<(String, &str), &str> = HashMap::new();
+    let mut claims: HashMap<(String, &str, String), &str> = HashMap::new();
     for route in &snapshot.routes {
         let place = format!("route `{}`", route.id);
-        if route.id.is_empty() || !ids.insert(route.id.as_str()) {
+        if route.id.is_empty() || route.id.contains('\n') || !ids.insert(route.id.as_str()) {
             return invalid(place, "needs an id that no other route has");
         }
         if route.hosts.is_empty() {
@@ -47,18 +49,30 @@ pub(crate) fn validate(snapshot: &Snapshot) -> Result<(), SnapshotError> {
         if route.upstreams.len() > MAX_UPSTREAMS {
             return invalid(place, "has more than 2000 upstreams");
         }
+        if let Err(reason) = route::check(route) {
+            return invalid(place, &reason);
+        }
+        let conditions = conditions(route);
         for host in &route.hosts {
             let name = host.to_ascii_lowercase();
             if !is_host_pattern(&name) {
                 return invalid(place, &format!("has the host `{host}`, which is no name, `*.name` or `*`"));
             }
             let prefix = route.path_prefix.trim_end_matches('/');
-            if let Some(other) = claims.insert((name, prefix), &route.id) {
+            if let Some(other) = claims.insert((name, prefix, conditions.clone()), &route.id) {
                 return invalid(place, &format!("claims `{host}{prefix}/`, which route `{other}` has already"));
             }
         }
     }
     Ok(())
+}
+
+/// Two routes may share host and prefix only if their conditions differ.
+fn conditions(route: &Route) -> String {
+    if route.matching.is_any() {
+        return String::new();
+    }
+    serde_json::to_string(&route.matching).unwrap_or_default()
 }
 
 fn is_path_prefix(prefix: &str) -> bool {

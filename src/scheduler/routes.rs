@@ -60,7 +60,7 @@ fn route(domain: &Domain, environment: &Environment, desired: &DesiredEnvironmen
 
 fn upstream(container: &Observed, port: Option<u16>) -> Option<Upstream> {
     let address = UpstreamAddress::Tcp(SocketAddr::new(container.address?, port?));
-    Some(Upstream { id: container.id.clone(), address, weight: 1, draining: false })
+    Some(Upstream { id: container.id.clone(), address, weight: 1, draining: false, backend: String::new() })
 }
 
 /// Why nobody answers, for the visitor's error page and for status.

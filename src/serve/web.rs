@@ -42,6 +42,7 @@ pub(super) fn route(host: &str, socket: &Path) -> Route {
             address: UpstreamAddress::Unix(PathBuf::from(socket)),
             weight: 1,
             draining: false,
+            backend: String::new(),
         }],
         owner: Owner { service: "wharf".to_owned(), ..Owner::default() },
         policy: Policy {

@@ -37,7 +37,21 @@ pub(crate) enum Attempt {
     NoAnswer {
         unsent: bool,
     },
+    /// The answer was an error that is worth another attempt; nothing of it was sent on.
+    Again,
+    /// There was no head of a response in time.
+    TimedOut,
     Failed(Failure),
+}
+
+/// What one attempt is made with.
+pub(crate) struct Terms<'a> {
+    pub policy: &'a Policy,
+    pub upstream: &'a UpstreamState,
+    /// Time for the head of the response, from the end of the request.
+    pub response_timeout: Duration,
+    /// Whether an answer with this status is to be tried again; asked once.
+    pub again: &'a dyn Fn(u16) -> bool,
 }
 
 /// Where the upload of a streaming request body stands.
@@ -56,11 +70,10 @@ pub(crate) async fn attempt(
     socket: Socket,
     out: &mut Vec<u8>,
     body: &mut Body,
-    policy: &Policy,
-    upstream: &UpstreamState,
+    terms: &Terms<'_>,
 ) -> Attempt {
     let core = Rc::clone(&conn.core);
-    let mut exchange = Exchange { input: core.spares.input(), socket, policy, upstream };
+    let mut exchange = Exchange { input: core.spares.input(), socket, terms };
     let answered = if body.is_done() {
         exchange.send_whole(conn, tx, out).await
     } else {
@@ -78,8 +91,7 @@ struct Exchange<'a> {
     socket: Socket,
     /// Bytes read from the upstream and not yet used.
     input: Buffer,
-    policy: &'a Policy,
-    upstream: &'a UpstreamState,
+    terms: &'a Terms<'a>,
 }
 
 /// A response that was delivered.
@@ -97,17 +109,17 @@ impl Exchange<'_> {
         tx: &mut Transaction,
         out: &[u8],
     ) -> Result<Answered, Attempt> {
-        let pace = Pace { slot: &conn.slot, idle: self.policy.idle_timeout() };
+        let pace = Pace { slot: &conn.slot, idle: self.terms.policy.idle_timeout() };
         let unsent = match pace.slot.within(pace.idle, send(&mut self.socket, out)).await {
             Ok(Ok(())) => false,
             // The answer may have come before the end of the request: look for it.
             Ok(Err(none_sent)) => none_sent,
             Err(_) => return Err(Attempt::Failed(Problem::timed_out().into())),
         };
-        let deadline = Cell::new(pace.slot.after(self.policy.response_timeout()));
+        let deadline = Cell::new(pace.slot.after(self.terms.response_timeout));
         let reading = read_head(&mut self.socket, &mut self.input, &mut conn.socket, tx, &conn.core, pace, &deadline);
         let head = reading.await.map_err(|fault| fault.into_attempt(unsent))?;
-        let plan = begin_response(self.upstream, &conn.core, tx, &head, true, conn.peer.is_tls)?;
+        let plan = begin_response(self.terms, &conn.core, tx, &head, true, conn.peer.is_tls)?;
         let (up, down) = (&mut self.socket, &mut conn.socket);
         let sending = response::send(tx, &head, &plan, &mut self.input, up, down, &conn.core, pace);
         tx.bytes_out = sending.await.map_err(|error| undelivered(&error))?;
@@ -124,7 +136,7 @@ impl Exchange<'_> {
     ) -> Result<Answered, Attempt> {
         let core = Rc::clone(&conn.core);
         let slot = &conn.slot;
-        let pace = Pace { slot, idle: self.policy.idle_timeout() };
+        let pace = Pace { slot, idle: self.terms.policy.idle_timeout() };
         let mut input = std::mem::take(&mut self.input);
         let state = Cell::new(Upload::Running);
         let answered = {
@@ -132,16 +144,16 @@ impl Exchange<'_> {
             let deadline = Cell::new(NEVER);
             let (mut reader, mut writer) = (Half(&down), Half(&up));
             let mut upload = pin!(relay(&mut reader, &mut conn.input, &mut writer, out, body, pace));
-            let response_timeout = self.policy.response_timeout();
+            let response_timeout = self.terms.response_timeout;
             let both = Both { slot, deadline: &deadline, state: &state, response_timeout };
             let (mut half_up, mut half_down) = (Half(&up), Half(&down));
             let reading = read_head(&mut half_up, &mut input, &mut half_down, tx, &core, pace, &deadline);
             match both.beside(reading, upload.as_mut()).await {
-                Err(error) => Err(Attempt::Failed(upload_failure(error, self.policy))),
+                Err(error) => Err(Attempt::Failed(upload_failure(error, self.terms.policy))),
                 Ok(Err(fault)) => Err(fault.into_attempt(false)),
                 Ok(Ok(head)) => {
                     let uploaded = state.get() == Upload::Done;
-                    let plan = begin_response(self.upstream, &core, tx, &head, uploaded, conn.peer.is_tls);
+                    let plan = begin_response(self.terms, &core, tx, &head, uploaded, conn.peer.is_tls);
                     match plan {
                         Err(attempt) => Err(attempt),
                         Ok(plan) => {
@@ -176,16 +188,16 @@ impl Exchange<'_> {
         let core = Rc::clone(&conn.core);
         let Answered { head, keep_alive, uploaded } = answered;
         if head.status == 101 {
-            self.upstream.forgive();
+            self.terms.upstream.forgive();
             let early = (&mut conn.input, &mut self.input);
-            let idle = self.policy.tunnel_idle_timeout();
+            let idle = self.terms.policy.tunnel_idle_timeout();
             let tunnel = tunnel::run(&mut conn.socket, &mut self.socket, early, &conn.slot, idle);
             let (up, down) = Box::pin(tunnel).await;
             (body.content, tx.bytes_out) = (up, tx.bytes_out + down);
             return Attempt::Done(Flow::Close);
         }
         if head.keep_alive && uploaded && self.input.is_empty() {
-            core.recycle(&tx.table, self.upstream.serial, self.socket);
+            core.recycle(&tx.table, self.terms.upstream.serial, self.socket);
         }
         core.spares.give_input(self.input);
         core.spares.give_lines(head.lines);
@@ -199,16 +211,19 @@ impl Exchange<'_> {
 
 /// Takes note of the head's arrival and decides how the response goes on.
 fn begin_response(
-    upstream: &UpstreamState,
+    terms: &Terms<'_>,
     core: &Core,
     tx: &mut Transaction,
     head: &ResponseHead,
     uploaded: bool,
     is_tls: bool,
 ) -> Result<Plan, Attempt> {
+    if head.status >= 500 && (terms.again)(head.status) {
+        return Err(Attempt::Again);
+    }
     let micros = tx.started.elapsed().as_micros() as u64;
     tx.upstream_micros = Some(micros);
-    upstream.observe(core.worker, core.clock.now_ms(), micros);
+    terms.upstream.observe(core.worker, core.clock.now_ms(), micros);
     let plan = response::plan(tx, head, uploaded, core.drain_since().is_some(), is_tls);
     let plan = plan.map_err(|problem| Attempt::Failed(problem.into()))?;
     tx.status = head.status;
@@ -276,7 +291,7 @@ impl HeadFault {
         match self {
             Self::Ended { any: false } => Attempt::NoAnswer { unsent },
             Self::Ended { any: true } => Attempt::Failed(Problem::broke_off().into()),
-            Self::TimedOut => Attempt::Failed(Problem::timed_out().into()),
+            Self::TimedOut => Attempt::TimedOut,
             Self::Bad(what) => Attempt::Failed(Problem::bad_answer(what).into()),
             Self::ClientGone => Attempt::Failed(Failure::Abort("client_gone")),
         }

@@ -33,12 +33,18 @@ pub(crate) fn route_fields(route: &Route) -> String {
     String::from_utf8(out).unwrap_or_default()
 }
 
-/// Counts the request and writes its line.
-pub(crate) fn record(core: &Core, tx: &Transaction, peer: &Peer) {
+/// Gives back what the request held, counts it and writes its line.
+pub(crate) fn record(core: &Core, tx: &mut Transaction, peer: &Peer) {
     let end = Instant::now();
     let micros = end.saturating_duration_since(tx.started).as_micros() as u64;
+    if let Some(permit) = tx.permit.take() {
+        permit.end(core, tx.status, micros, tx.upstream_micros);
+    }
     if let Some(entry) = tx.entry() {
         entry.stats.record(core.worker, tx.status, tx.bytes_in, tx.bytes_out, micros);
+        if let Some(backend) = tx.backend {
+            entry.backends[backend].record(core.worker, tx.status, tx.bytes_in, tx.bytes_out, micros);
+        }
     }
     core.shared.requests.add(core.worker, 1);
     core.log.line(|out| line(out, tx, peer, core.clock.wall_ms_at(end), micros));
@@ -73,6 +79,10 @@ fn line(out: &mut Vec<u8>, tx: &Transaction, peer: &Peer, time_ms: u64, micros: 
     }
     if let Some(entry) = tx.entry() {
         out.extend_from_slice(entry.log_fields.as_bytes());
+    }
+    if let Some((entry, backend)) = tx.entry().zip(tx.backend) {
+        out.extend_from_slice(b",\"backend\":");
+        string(out, entry.route.backends[backend].id.as_bytes());
     }
     if let Some(upstream) = tx.upstream_state() {
         out.extend_from_slice(b",\"instance\":");

@@ -1,7 +1,10 @@
 //! The request head as the upstream gets it.
 //!
 //! Headers leave in their order and spelling. Those of one connection are left out, those that say who the client is
-//! are set anew unless a trusted proxy sent them.
+//! are set anew unless a trusted proxy sent them. Then come the changes the route asks for ([`RequestEdits`]) and what
+//! phases added.
+//!
+//! [`RequestEdits`]: crate::ingress::edit::RequestEdits
 
 use crate::ingress::decimal;
 use crate::ingress::h1::header::{self, Kind};
@@ -13,14 +16,21 @@ pub(crate) fn write_head(tx: &Transaction, peer: &Peer, out: &mut Vec<u8>) {
     let trusted = tx.table.trusts(peer.address.ip());
     out.extend_from_slice(head.method.get(bytes));
     out.push(b' ');
+    let edits = tx.entry().and_then(|entry| entry.request_edits.as_deref());
     let target = head.target.get(bytes);
-    out.extend_from_slice(if target.is_empty() { b"/" } else { target });
-    out.extend_from_slice(b" HTTP/1.1\r\n");
-    let rewrite_host = head.absolute || head.find(bytes, Kind::Host).is_none();
-    if rewrite_host {
-        field(out, b"host: ", head.host.get(bytes));
+    match edits.and_then(|edits| edits.target(target)) {
+        Some(target) => out.extend_from_slice(&target),
+        None => out.extend_from_slice(if target.is_empty() { b"/" } else { target }),
     }
+    out.extend_from_slice(b" HTTP/1.1\r\n");
+    let new_host = edits.and_then(|edits| edits.host.as_deref());
+    let rewrite_host = new_host.is_some() || head.absolute || head.find(bytes, Kind::Host).is_none();
+    if rewrite_host {
+        field(out, b"host: ", new_host.map_or(head.host.get(bytes), str::as_bytes));
+    }
+    let keeps = edits.and_then(|edits| edits.headers.as_deref());
     header::copy_lines(bytes, &head.lines, out, |line| match line.kind {
+        _ if keeps.is_some_and(|edits| !edits.keeps(line.name.get(bytes))) => false,
         Kind::Drop | Kind::Connection | Kind::Upgrade | Kind::RequestId | Kind::TraceParent | Kind::ForwardedFor => {
             false
         }
@@ -34,6 +44,16 @@ pub(crate) fn write_head(tx: &Transaction, peer: &Peer, out: &mut Vec<u8>) {
     write_forwarding(tx, peer, trusted, out);
     field(out, b"x-request-id: ", tx.request_id());
     field(out, b"traceparent: ", &tx.trace.parent);
+    if let Some(edits) = edits {
+        out.extend_from_slice(edits.headers.as_ref().map_or(b"", |edits| &edits.rendered));
+        if let Some(prefix) = &edits.stripped {
+            field(out, b"x-forwarded-prefix: ", prefix.as_bytes());
+        }
+    }
+    for (name, value) in tx.extra.iter().flat_map(|extra| &extra.request) {
+        out.extend_from_slice(name.as_bytes());
+        field(out, b": ", value.as_bytes());
+    }
     if let Some(protocol) = head.upgrade {
         field(out, b"connection: upgrade\r\nupgrade: ", protocol.get(bytes));
     }

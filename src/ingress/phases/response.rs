@@ -1,5 +1,7 @@
 //! The response as the client gets it.
 
+use std::io::Write;
+
 use tokio::io::AsyncWrite;
 
 use crate::ingress::buffer::Buffer;
@@ -17,6 +19,7 @@ use crate::ingress::transaction::Transaction;
 pub(crate) struct Plan {
     pub keep_alive: bool,
     output: Output,
+    is_tls: bool,
     /// Age for `Strict-Transport-Security`, when it is to be added.
     hsts: Option<u64>,
 }
@@ -31,7 +34,7 @@ pub(crate) fn plan(
 ) -> Result<Plan, Problem> {
     if head.status == 101 {
         return match tx.head.upgrade {
-            Some(_) => Ok(Plan { keep_alive: false, output: Output::Same, hsts: None }),
+            Some(_) => Ok(Plan { keep_alive: false, output: Output::Same, is_tls, hsts: None }),
             None => Err(Problem::bad_answer("it switched protocols unasked")),
         };
     }
@@ -42,7 +45,7 @@ pub(crate) fn plan(
     };
     let keep_alive = tx.head.keep_alive && uploaded && !draining && output != Output::Plain;
     let hsts = tx.entry().map(|entry| entry.route.policy.hsts_secs).filter(|age| *age > 0 && is_tls);
-    Ok(Plan { keep_alive, output, hsts })
+    Ok(Plan { keep_alive, output, is_tls, hsts })
 }
 
 /// Sends head and body; returns the bytes sent.
@@ -85,6 +88,14 @@ pub(crate) async fn pass_interim(
     relay::write(client, &out, pace).await
 }
 
+/// The cookie by which the client comes back to the upstream that answered.
+fn sticky_cookie(tx: &Transaction, is_tls: bool) -> Option<String> {
+    if !tx.set_cookie {
+        return None;
+    }
+    tx.entry()?.balancer.cookie(tx.upstream?, is_tls)
+}
+
 fn is_end_to_end(kind: Kind) -> bool {
     !matches!(kind, Kind::Drop | Kind::Connection | Kind::Upgrade | Kind::TransferEncoding | Kind::ContentLength)
 }
@@ -100,7 +111,9 @@ fn status_line(head: &ResponseHead, bytes: &[u8], out: &mut Vec<u8>) {
 fn write_head(tx: &Transaction, head: &ResponseHead, plan: &Plan, bytes: &[u8], out: &mut Vec<u8>) {
     status_line(head, bytes, out);
     let has_no_length = head.status == 204 || head.status < 200;
+    let edits = tx.entry().and_then(|entry| entry.response_edits.as_deref());
     header::copy_lines(bytes, &head.lines, out, |line| match line.kind {
+        _ if edits.is_some_and(|edits| !edits.keeps(line.name.get(bytes))) => false,
         Kind::ContentLength => !has_no_length,
         Kind::TransferEncoding => plan.output == Output::Same && !has_no_length && head.status != 304,
         kind => is_end_to_end(kind),
@@ -109,6 +122,13 @@ fn write_head(tx: &Transaction, head: &ResponseHead, plan: &Plan, bytes: &[u8], 
         out.extend_from_slice(b"x-request-id: ");
         out.extend_from_slice(tx.request_id());
         out.extend_from_slice(b"\r\n");
+    }
+    out.extend_from_slice(edits.map_or(b"", |edits| &edits.rendered));
+    for (name, value) in tx.response_extra() {
+        let _ = write!(out, "{name}: {value}\r\n");
+    }
+    if let Some(cookie) = sticky_cookie(tx, plan.is_tls) {
+        let _ = write!(out, "set-cookie: {cookie}\r\n");
     }
     if let Some(seconds) = plan.hsts {
         out.extend_from_slice(b"strict-transport-security: max-age=");

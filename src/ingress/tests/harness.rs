@@ -88,6 +88,7 @@ pub(crate) fn config(dir: PathBuf) -> IngressConfig {
         workers: 2,
         drain: Duration::from_secs(5),
         config_file: None,
+        log_level: None,
     }
 }
 
@@ -102,7 +103,13 @@ pub(crate) fn route(id: &str, upstreams: &[SocketAddr]) -> Route {
 }
 
 pub(crate) fn upstream(address: SocketAddr) -> Upstream {
-    Upstream { id: address.to_string(), address: UpstreamAddress::Tcp(address), weight: 1, draining: false }
+    Upstream {
+        id: address.to_string(),
+        address: UpstreamAddress::Tcp(address),
+        weight: 1,
+        draining: false,
+        backend: String::new(),
+    }
 }
 
 pub(crate) fn with_policy(mut route: Route, change: impl FnOnce(&mut Policy)) -> Route {

@@ -11,4 +11,5 @@ mod life;
 mod proxying;
 mod pure;
 mod resilience;
+mod routing;
 mod tls;

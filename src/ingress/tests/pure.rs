@@ -10,10 +10,29 @@ use crate::ingress::h1::chunked::{Chunks, Step};
 use crate::ingress::h1::{request, response};
 use crate::ingress::histogram::bucket;
 use crate::ingress::rate::gcra;
+use crate::ingress::registry::Registry;
 use crate::ingress::snapshot::{RateKey, RateLimit, Route, Snapshot};
-use crate::ingress::stats::Registry;
 use crate::ingress::table::{Match, Table};
 use crate::ingress::validate::{Network, validate};
+use crate::ingress::view::RequestView;
+
+/// A GET of a path.
+struct Get<'a>(&'a str);
+
+impl RequestView for Get<'_> {
+    fn method(&self) -> &[u8] {
+        b"GET"
+    }
+    fn path(&self) -> &[u8] {
+        self.0.as_bytes()
+    }
+    fn query(&self) -> &[u8] {
+        b""
+    }
+    fn header(&self, _: &str, _: usize) -> Option<&[u8]> {
+        None
+    }
+}
 
 fn snapshot(routes: Vec<Route>) -> Snapshot {
     Snapshot { version: 1, boot: "t".into(), generation: 1, routes, ..Snapshot::default() }
@@ -43,7 +62,7 @@ fn matching_prefers_exact_hosts_then_long_wildcards_then_long_prefixes() {
         ("*", "/health"),
     ]);
     let check = |host: &str, path: &str, want: Match| {
-        assert_eq!(table.find(host.as_bytes(), path.as_bytes()), want, "{host} {path}");
+        assert_eq!(table.find(host.as_bytes(), &Get(path)), want, "{host} {path}");
     };
     check("a.example.com", "/", Match::Route(0));
     check("A.Example.COM:8080", "/x", Match::Route(0));
@@ -105,7 +124,7 @@ fn networks_contain_their_addresses() {
 
 #[test]
 fn gcra_lets_a_burst_through_and_then_one_per_interval() {
-    let limit = RateLimit { requests: 10, window_ms: 1_000, burst: 3, key: RateKey::Route };
+    let limit = RateLimit { requests: 10, window_ms: 1_000, burst: 3, key: RateKey::Route, ..RateLimit::default() };
     let mut due = 0;
     let mut at = |now: u64| {
         let (next, answer) = gcra(due, now, &limit);

@@ -130,7 +130,8 @@ async fn load_is_spread_by_weight() {
 #[tokio::test(flavor = "multi_thread")]
 async fn requests_over_the_rate_limit_get_429_and_the_limit_outlives_a_table_swap() {
     let server = Server::answering(OK).await;
-    let limit = RateLimit { requests: 1, window_ms: 3_600_000, burst: 3, key: RateKey::Address };
+    let limit =
+        RateLimit { requests: 1, window_ms: 3_600_000, burst: 3, key: RateKey::Address, ..RateLimit::default() };
     let limited = with_policy(route("a", &[server.address]), |policy| policy.rate_limit = Some(limit));
     let ingress = Ingress::start(vec![limited.clone()]).await;
     for _ in 0..2 {
