@@ -25,3 +25,6 @@ pub(crate) mod probe;
 pub(crate) mod retry_budget;
 pub(crate) mod shedding;
 pub(crate) mod sweep;
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,8 @@
 //! Tests of the data plane: pure parts by table and property, the rest with real sockets on free ports.
 
+mod access;
 mod bodies;
+mod faults;
 mod framing;
 mod grpc;
 mod h2;
