@@ -26,7 +26,7 @@ use crate::apps::RunRequest;
     paths(
         accounts::setup, accounts::login, accounts::account, accounts::change_password, accounts::tokens,
         accounts::create_token, accounts::revoke_token, accounts::ssh_keys, accounts::add_ssh_key,
-        accounts::remove_ssh_key, platform::health, platform::description, platform::system,
+        accounts::remove_ssh_key, platform::health, platform::description, platform::manifest_schema, platform::system,
         platform::create_tenant, platform::create_person, members::list, members::put, members::remove,
         projects::list, projects::create, projects::create_environment, projects::detail, projects::destroy,
         projects::config, projects::config_names, projects::change_config, projects::domains, projects::add_domain,

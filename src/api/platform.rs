@@ -30,6 +30,15 @@ pub(super) async fn description(State(api): State<ApiState>) -> Response {
     ([(CONTENT_TYPE, "application/json")], document).into_response()
 }
 
+/// The JSON Schema of the manifest.
+///
+/// Name it in an editor, and it completes and checks Compose files with `x-wharf`.
+#[utoipa::path(get, context_path = BASE, path = "/schemas/compose.json", tag = "platform",
+    responses((status = 200, description = "A JSON Schema (2020-12)", body = Object)))]
+pub(super) async fn manifest_schema() -> Json<serde_json::Value> {
+    Json(crate::stack::compose::schema())
+}
+
 /// No such path.
 pub(super) async fn unknown() -> Problem {
     Problem::not_found("the API has no such path; GET /api/v1/openapi.json describes all it has")

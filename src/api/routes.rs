@@ -36,6 +36,7 @@ fn platform(table: Table) -> Table {
     table
         .get(&path("/health"), Public, platform::health)
         .get(&path("/openapi.json"), Public, platform::description)
+        .get(&path("/schemas/compose.json"), Public, platform::manifest_schema)
         .post(&path("/setup"), Public, accounts::setup)
         .post(&path("/login"), Public, accounts::login)
         .get(&path("/account"), Account::SEE, accounts::account)

@@ -31,6 +31,7 @@ mod setup;
 mod status;
 #[cfg(test)]
 mod tests;
+mod validate;
 
 use std::process::ExitCode;
 
@@ -95,6 +96,8 @@ enum Command {
     Ops(ops::Command),
     /// Show how a directory would be built, offline
     Build(build::Build),
+    /// Check a Compose file, offline
+    Validate(validate::Validate),
     /// Log in
     Login(account::Login),
     /// Forget the log-in
@@ -151,6 +154,10 @@ pub fn main() -> ExitCode {
             let _ = std::io::Write::write_all(&mut std::io::stdout(), &script);
             ExitCode::SUCCESS
         }
+        Command::Validate(args) => match validate::run(&cli.global, &args) {
+            Ok(code) => code,
+            Err(failure) => failed(&failure),
+        },
         command => client_main(&cli.global, command),
     }
 }
@@ -168,12 +175,14 @@ fn client_main(global: &Global, command: Command) -> ExitCode {
     runtime.shutdown_background();
     match outcome {
         Ok(code) => ExitCode::from(code),
-        Err(failure) => {
-            let mark = console::style("error:").red().bold().for_stderr();
-            eprintln!("{mark} {}", failure.message);
-            ExitCode::from(failure.code)
-        }
+        Err(failure) => failed(&failure),
     }
+}
+
+fn failed(failure: &Failure) -> ExitCode {
+    let mark = console::style("error:").red().bold().for_stderr();
+    eprintln!("{mark} {}", failure.message);
+    ExitCode::from(failure.code)
 }
 
 async fn dispatch(global: &Global, command: Command) -> Result<u8, Failure> {
@@ -202,7 +211,7 @@ async fn dispatch(global: &Global, command: Command) -> Result<u8, Failure> {
         Command::People(c) => people::people(global, c).await,
         Command::Setup(c) => setup::run(global, c).await,
         Command::Doctor(c) => doctor::run(global, c).await,
-        Command::Completions { .. } | Command::Platform(_) => Ok(()),
+        Command::Validate(_) | Command::Completions { .. } | Command::Platform(_) => Ok(()),
     }
     .map(|()| 0)
 }

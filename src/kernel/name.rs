@@ -88,7 +88,7 @@ labels! {
     /// The short name of an environment.
     EnvironmentSlug = ("environment name", 12, ["new"]);
     /// The name of a service within its stack (`web`, `worker`, …).
-    ServiceName = ("service name", 24, []);
+    ServiceName = ("service name", 40, []);
 }
 
 impl EnvironmentSlug {

@@ -6,6 +6,8 @@
 //! Invariants: the same stack always gives the same hash, whatever order it was written in; a revision never
 //! changes after it was stored; images in a revision are pinned by the engine's content id.
 
+pub mod compose;
+pub mod cron;
 pub mod diff;
 pub mod graph;
 pub mod model;

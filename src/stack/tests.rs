@@ -1,4 +1,4 @@
-use super::diff::diff;
+use super::diff::{Difference, Effect, Resources, diff};
 use super::model::*;
 use super::*;
 
@@ -53,6 +53,74 @@ fn the_difference_names_what_changed() {
         ]
     );
     assert!(diff(&new, &new).is_empty());
+}
+
+/// Two stacks as their manifests give them.
+fn from_text(text: &str) -> Stack {
+    let files = super::compose::InMemory::single("compose.yaml", text);
+    let outcome = super::compose::parse(&files, &super::compose::Request::default());
+    outcome.manifest.unwrap_or_else(|| panic!("{:?}", outcome.findings)).stack
+}
+
+#[test]
+fn a_plan_says_what_restarts_and_what_it_needs() {
+    let old = from_text(
+        "services:
+  web: {image: 'shop:1', expose: ['80'], environment: {A: '1', SECRET: one}, deploy: {replicas: 2}}
+  api: {image: 'shop:1', x-wharf: {port: 80, routes: [/api]}}
+  db: {image: postgres, volumes: ['data:/data']}
+  gone: {image: 'shop:1'}
+volumes: {data: {}}
+x-wharf: {version: '1'}
+",
+    );
+    let new = from_text(
+        "services:
+  web: {image: 'shop:2', expose: ['80'], environment: {SECRET: two}, deploy: {replicas: 3}, mem_limit: 1g}
+  api: {image: 'shop:1', x-wharf: {port: 80, routes: [/v2], criticality: high, scale: {max: 4}}}
+  db: {image: postgres, volumes: ['data:/data', 'more:/more'], configs: [c]}
+  fresh: {image: 'shop:1', x-wharf: {schedule: '@daily'}}
+volumes: {data: {x-wharf: {size: 1g}}, more: {}}
+configs: {c: {content: x}}
+x-wharf: {version: '2'}
+",
+    );
+    let free = Resources { cpu_millis: 8_000, memory_mib: 2_000 };
+    let plan = Difference::between(Some(&old), &new, Some(free));
+    insta::assert_snapshot!(plan.render(), @r"
+    ~ api (is routed anew)
+        route (all domains)/v2 to port 80 is added
+        route (all domains)/api to port 80 is removed
+        scaling none → 1-4
+        criticality normal → high
+    ~ db (restarts)
+        volume more at /more
+        file /c changes
+    + fresh (starts)
+        is added
+    ~ web (restarts)
+        image shop:1 → shop:2
+        environment A is removed
+        environment SECRET changes
+        replicas 2 → 3
+        limits change: memory 512 → 1024 MiB
+    - gone (stops)
+        is removed
+    ~ stack
+        volume more is added
+        volume data no size → 1024 MiB
+        version 1 → 2
+    memory: 2560 → 4096 MiB, 1024 more on the way, 2000 free
+    processor: 5000 → 5000 millicores, 1000 more on the way, 8000 free
+    this does not fit: lower limits or replicas, or add a node
+    ");
+    assert_eq!(plan.demand.fits, Some(false));
+    let json = serde_json::to_value(&plan).expect("JSON");
+    assert_eq!(json["services"]["web"], "restart");
+    assert_eq!(json["changes"][0]["aspect"], "routes");
+    assert!(!json.to_string().contains("two"), "values are never shown");
+    assert!(Difference::between(Some(&new), &new, None).is_empty());
+    assert_eq!(Difference::between(None, &new, None).services.values().max(), Some(&Effect::Start));
 }
 
 /// What an installation stored before the manifest could say more; its text and hash must stay what they were.

@@ -34,9 +34,10 @@ pub struct Container {
     /// Whether its standard input stays open.
     #[serde(default, skip_serializing_if = "is_default")]
     pub stdin_open: bool,
-    /// Whether a small init process reaps its orphans and passes signals on.
-    #[serde(default, skip_serializing_if = "is_default")]
-    pub init: bool,
+    /// Whether a small init process reaps its orphans and passes signals on. Absent: yes. Images with an init of their own
+    /// that must be process 1 (s6) say no.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub init: Option<bool>,
     /// Whether its root file system cannot be written to.
     #[serde(default, skip_serializing_if = "is_default")]
     pub read_only: bool,
