@@ -268,7 +268,8 @@ impl Certificates {
             tried_at: Some(now),
             try_at: Some(failure.not_before.map_or(own, |at| at.max(own))),
             held: failure.not_before.is_some(),
-            asked: false,
+            // Who asked for a new one wants it still.
+            asked: before.asked,
         };
         let mut tx = parts.store.write().await?;
         store::put_renewal(&mut tx, host, &renewal).await?;

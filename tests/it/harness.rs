@@ -25,6 +25,7 @@ pub(crate) struct World {
     dir: PathBuf,
     serve: Mutex<Child>,
     pub(crate) http: u16,
+    pub(crate) https: u16,
     pub(crate) ssh: u16,
     docker: PathBuf,
     installation: String,
