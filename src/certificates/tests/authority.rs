@@ -22,10 +22,7 @@ pub(crate) struct Authority {
 
 impl Drop for Authority {
     fn drop(&mut self) {
-        for child in &mut self.children {
-            let _ = child.kill();
-            let _ = child.wait();
-        }
+        self.close();
     }
 }
 
@@ -103,6 +100,14 @@ impl Authority {
 
     fn log(&self) -> String {
         std::fs::read_to_string(self.dir.path().join("pebble.log")).unwrap_or_default()
+    }
+
+    /// Ends it; its files stay.
+    pub(crate) fn close(&mut self) {
+        for mut child in self.children.drain(..) {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
     }
 
     /// The CA certificate its own HTTPS is checked with.

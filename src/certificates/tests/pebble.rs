@@ -127,7 +127,8 @@ impl Story {
         // Names the crypto library, as the program does at its start.
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let dir = tempfile::tempdir().unwrap();
-        let clock = Clock::fake(Clock::system().now());
+        // A little ahead, so that certificates made later hold already.
+        let clock = Clock::fake(Clock::system().now().plus_ms(HALF_AN_HOUR));
         let certificates = open(dir.path(), "paas.test", &clock, acme).await;
         let stop = CancellationToken::new();
         tokio::spawn(certificates.clone().run(Arc::clone(door) as Arc<dyn Publish>, stop.clone()));
@@ -207,7 +208,7 @@ async fn a_forced_renewal_swaps_and_a_failed_one_leaves_the_old_certificate() {
         return;
     }
     let door = Door::open().await;
-    let authority = Authority::start(door.http, door.https, &[("PEBBLE_AUTHZREUSE", "100")]);
+    let mut authority = Authority::start(door.http, door.https, &[("PEBBLE_AUTHZREUSE", "100")]);
     let story = Story::begin(&door, settings(&authority, &[ChallengeKind::Http01])).await;
     story.until_valid(HOST).await;
     let root = authority.root_file();
@@ -217,7 +218,7 @@ async fn a_forced_renewal_swaps_and_a_failed_one_leaves_the_old_certificate() {
     let second = story.fingerprint(HOST);
     let seen = door.look(root.clone()).await.unwrap();
 
-    drop(authority);
+    authority.close();
     story.certificates.renew(&HOST.parse().unwrap()).await.unwrap();
     let has_failed = || story.state(HOST).is_some_and(|(_, detail)| detail.contains("gave no account"));
     until(&story.certificates, "a failure that is said", has_failed).await;

@@ -131,7 +131,7 @@ fn a_domain_gets_its_certificate_keeps_it_fresh_and_keeps_the_old_one_when_renew
     }
     let (http, https) = (free_port(), free_port());
     let faults = [("PEBBLE_WFE_NONCEREJECT", "10"), ("PEBBLE_AUTHZREUSE", "50")];
-    let authority = Authority::start(http, https, &faults);
+    let mut authority = Authority::start(http, https, &faults);
     let world = world_of(&authority, http, https);
     let root = authority.root_file();
     let first = until_state(&world, DOMAIN, "valid");
@@ -154,7 +154,7 @@ fn a_domain_gets_its_certificate_keeps_it_fresh_and_keeps_the_old_one_when_renew
 
     // The authority is gone: the old certificate serves on, and it is said why.
     let kept = shown(&world, DOMAIN);
-    drop(authority);
+    authority.close();
     world.cli(&["certs", "renew", DOMAIN, "--app", "shop"]).ok();
     let failed = until("the failure is said", || {
         let view = certificate(&world, DOMAIN);
