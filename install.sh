@@ -416,7 +416,26 @@ serve_arguments() {
         --http-port "$http_port" --https-port "$https_port" --ssh-port "$ssh_port"
 }
 ingress_arguments() {
-    printf '%s\n' ingress --data "$data" --run "$run" --http "0.0.0.0:$http_port" --http "[::]:$http_port"
+    printf '%s\n' ingress --data "$data" --run "$run" --http "0.0.0.0:$http_port" --http "[::]:$http_port" \
+        --https "0.0.0.0:$https_port" --https "[::]:$https_port"
+}
+
+# An ingress binds exactly what it is told, so a port for HTTPS that another program has would keep it from HTTP too.
+choose_https_port() {
+    local wanted=$https_port port
+    for port in "$wanted" 8443 8444 8445 8446 8447 8448; do
+        if ! taken "$port" || ours_has_https "$port"; then
+            https_port=$port
+            [ "$port" = "$wanted" ] || note "port $wanted is taken by another program, so HTTPS is on $port; --https-port N chooses another"
+            return 0
+        fi
+    done
+    fail "no port for HTTPS can be had: $wanted and 8443 to 8448 are taken." "Name a free one with --https-port N."
+}
+taken() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
+ours_has_https() {
+    curl -s -m 3 --unix-socket "$run/ingress.sock" http://wharf/v1/status 2>/dev/null |
+        tr -d ' \n' | grep -q "\"listening_tls\":\[[^]]*:$1\""
 }
 
 on_one_line() { tr '\n' ' ' | sed 's/ $//'; }
@@ -485,6 +504,7 @@ running_pid() {
 
 start_managed() {
     local changed=0
+    choose_https_port
     ! ingress_unit | put "$unit_folder/wharf-ingress.service" || changed=1
     ! serve_unit | put "$unit_folder/wharf.service" || changed=1
     [ $changed = 0 ] || systemctl daemon-reload
@@ -567,13 +587,17 @@ json() {
 }
 
 host_of() { printf '%s' "${1#*://}" | sed 's/[:/].*//'; }
-port_of() { printf '%s' "${1#*://}" | sed -n 's/^[^/:]*:\([0-9]*\).*/\1/p' | grep . || printf '80\n'; }
+port_of() {
+    printf '%s' "${1#*://}" | sed -n 's/^[^/:]*:\([0-9]*\).*/\1/p' | grep . && return 0
+    case $1 in https://*) printf '443\n' ;; *) printf '80\n' ;; esac
+}
 
-# fetch URL [CURL OPTIONS]: asks this machine, whatever the name resolves to elsewhere.
+# fetch URL [CURL OPTIONS]: asks this machine, whatever the name resolves to elsewhere. Whose certificate answers is not
+# asked here: an authority for tests or of a company is not known to this machine.
 fetch() {
     local url=$1
     shift
-    curl -s --noproxy '*' -m 10 --resolve "$(host_of "$url"):$(port_of "$url"):127.0.0.1" "$@" "$url"
+    curl -s -k --noproxy '*' -m 10 --resolve "$(host_of "$url"):$(port_of "$url"):127.0.0.1" "$@" "$url"
 }
 
 answers_200() { [ "$(fetch "$1" -o /dev/null -w '%{http_code}' -L)" = 200 ]; }
@@ -710,11 +734,11 @@ deploy_example() {
 
 # The first tenant's apps have the short address; the first address that answers is noted.
 example_answers() {
-    local port="" host
-    [ "$portal_port" = 80 ] || port=:$portal_port
+    local port="" host scheme=${portal_origin%%://*}
+    case $scheme:$portal_port in http:80 | https:443) ;; *) port=:$portal_port ;; esac
     for host in "$1--$demo_tenant" "$1"; do
-        if answers_200 "http://$host.$domain$port/"; then
-            printf '%s\t%s\n' "$1" "http://$host.$domain$port/" >>"$scratch/table"
+        if answers_200 "$scheme://$host.$domain$port/"; then
+            printf '%s\t%s\n' "$1" "$scheme://$host.$domain$port/" >>"$scratch/table"
             return 0
         fi
     done
@@ -729,7 +753,7 @@ run_demo() {
     portal_origin=$(ready portal_url)
     portal_origin=${portal_origin%/}
     portal_host=$(host_of "$portal_origin") portal_port=$(port_of "$portal_origin")
-    printf 'http://git:%s@%s\n' "$demo_token" "${portal_origin#*://}" >"$scratch/credentials"
+    printf '%s://git:%s@%s\n' "${portal_origin%%://*}" "$demo_token" "${portal_origin#*://}" >"$scratch/credentials"
     chmod 0600 "$scratch/credentials"
     : >"$scratch/table"
     local name
@@ -755,9 +779,15 @@ farewell() {
         printf '  %-18s %s\n' password "$demo_password"
         printf '  %-18s %s\n' "" "(random, kept for root alone in $data/demo.conf)"
     fi
-    if [ "$(port_of "$portal")" != "$http_port" ]; then
-        note "port $http_port could not be had, so it is $(port_of "$portal"); --http-port N chooses another"
+    local port_of_http
+    port_of_http=$(ready http_port)
+    if [ -n "$port_of_http" ] && [ "$port_of_http" != "$http_port" ]; then
+        note "port $http_port could not be had, so it is $port_of_http; --http-port N chooses another"
     fi
+    case $domain in
+        localhost) note "https:// works too; to be trusted: wharf certs ca" ;;
+        *) case $portal in https://*) ;; *) note "for HTTPS by itself: set acme.email and acme.agree_to_terms in $data/wharf.toml (docs/operations.md)" ;; esac ;;
+    esac
     docker_live_restore || note "Docker's live-restore is off: apps stop while dockerd restarts (see /etc/docker/daemon.json)"
 }
 

@@ -39,6 +39,8 @@ need flock util-linux
 need ip iproute2
 need wrk wrk
 need python3 python3
+need openssl openssl
+need pebble pebble
 if [ $docker = 1 ]; then
     need mmdebstrap mmdebstrap
     need iptables iptables

@@ -69,6 +69,15 @@ pub fn describe(chain_pem: &str) -> Result<Facts, Refusal> {
     facts_of(&chain[0], &parse(&chain)?)
 }
 
+/// Whether the ingress will take it: it takes a table whole or not at all, so one bad certificate would stop all.
+///
+/// # Errors
+/// When chain and key are not readable or do not belong together.
+pub fn is_servable(chain_pem: &str, key_pem: &str) -> Result<(), Refusal> {
+    let servable = CertifiedKey::from_der(read_chain(chain_pem)?, read_key(key_pem)?, &aws_lc_rs::default_provider());
+    servable.map(drop).map_err(|error| chain_fault(format!("it cannot be served: {error}")))
+}
+
 fn read_chain(pem: &str) -> Result<Vec<CertificateDer<'static>>, Refusal> {
     let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem.as_bytes()).collect();
     let chain = chain.map_err(|e| chain_fault(format!("the certificate file is damaged: {e}")))?;

@@ -106,7 +106,7 @@ pub struct Renewal {
     pub try_at: Option<Timestamp>,
     /// The authority itself said when to try again.
     pub held: bool,
-    /// Somebody asked for a new one now.
+    /// Somebody asked for a new one, however fresh the old one is.
     pub asked: bool,
 }
 

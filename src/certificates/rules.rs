@@ -144,7 +144,7 @@ pub fn judge(facts: &Facts<'_>) -> (Step, Status) {
             (Step::Nothing, status(state, Some(why.clone())))
         }
         Supply::Acme => {
-            let (step, detail) = when_to_order(facts, asked);
+            let (step, detail) = when_to_order(facts);
             (step, status(state_of(serving, *renewal, *now), detail))
         }
     }
@@ -193,11 +193,10 @@ fn state_of(serving: Option<&Certificate>, renewal: Option<&Renewal>, now: Times
 }
 
 /// Now, or what is waited for.
-fn when_to_order(facts: &Facts<'_>, asked: bool) -> (Step, Option<String>) {
+fn when_to_order(facts: &Facts<'_>) -> (Step, Option<String>) {
     let now = facts.now;
     if let Some(renewal) = facts.renewal
         && let Some(at) = renewal.try_at.filter(|at| *at > now)
-        && (renewal.held || !asked)
     {
         let error = renewal.last_error.as_deref().unwrap_or("the last attempt failed");
         return (Step::Nothing, Some(format!("{error}; it is tried again at {}", at.rfc3339())));

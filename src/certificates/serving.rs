@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use arc_swap::ArcSwap;
 use std::sync::Arc;
 
+use super::chain;
 use super::error::CertificateError;
 use super::model::{Certificate, HttpAnswer, Material, Serving, Wanted};
 use super::rules;
@@ -59,6 +60,7 @@ pub(super) fn assemble(
 fn material(vault: &Vault, certificate: &Certificate) -> Result<Material, CertificateError> {
     let key = vault.open_value(&Certificate::place(&certificate.id), &certificate.sealed_key)?;
     let key_pem = Secret::new(String::from_utf8_lossy(key.expose()).into_owned());
+    chain::is_servable(&certificate.chain_pem, key_pem.expose())?;
     Ok(Material { chain_pem: certificate.chain_pem.clone(), key_pem })
 }
 

@@ -163,10 +163,11 @@ pub(super) async fn put_renewal(tx: &mut Write, host: &HostName, renewal: &Renew
     Ok(())
 }
 
-/// Notes that a new one is asked for now; what is known of earlier attempts stays.
+/// Notes that a new one is asked for now: our own pause is over, one the authority asked for is kept.
 pub(super) async fn ask(tx: &mut Write, host: &HostName) -> Result<(), StoreError> {
     sqlx::query!(
-        "INSERT INTO certificate_renewals (host, asked) VALUES (?, 1) ON CONFLICT (host) DO UPDATE SET asked = 1",
+        "INSERT INTO certificate_renewals (host, asked) VALUES (?, 1)
+         ON CONFLICT (host) DO UPDATE SET asked = 1, try_at = CASE WHEN held THEN try_at END",
         host
     )
     .execute(&mut **tx)

@@ -57,9 +57,11 @@ impl Certificates {
         let mut orders: JoinSet<Ended> = JoinSet::new();
         let mut under_way: BTreeSet<HostName> = BTreeSet::new();
         let mut alarmed: BTreeSet<HostName> = BTreeSet::new();
+        let mut has_looked = false;
         loop {
             match self.pass(&under_way).await {
                 Ok(due) => {
+                    has_looked = true;
                     for wanted in due.into_iter().take(ORDERS_AT_ONCE.saturating_sub(under_way.len())) {
                         under_way.insert(wanted.host.clone());
                         let (this, publisher) = (self.clone(), Arc::clone(&publisher));
@@ -69,12 +71,13 @@ impl Certificates {
                 Err(error) => tracing::error!(error = error_chain(&error), "certificates could not be looked at"),
             }
             self.sound_alarms(&mut alarmed);
-            let offered = self.offer(publisher.as_ref()).await;
+            // Before the first look nothing is known, and nothing is not what is to be served.
+            let offered = if has_looked { self.offer(publisher.as_ref()).await } else { Ok(()) };
             if let Err(reason) = &offered {
                 tracing::warn!(reason, "the ingress does not take the certificates; trying on");
             }
             self.inner.passed.send_modify(|n| *n += 1);
-            let pause = if offered.is_ok() { PACE } else { OFFER_AGAIN };
+            let pause = if has_looked && offered.is_ok() { PACE } else { OFFER_AGAIN };
             tokio::select! {
                 () = self.inner.wake.notified() => tokio::time::sleep(GATHER).await,
                 () = tokio::time::sleep(pause) => {}
@@ -265,7 +268,8 @@ impl Certificates {
             tried_at: Some(now),
             try_at: Some(failure.not_before.map_or(own, |at| at.max(own))),
             held: failure.not_before.is_some(),
-            asked: false,
+            // Who asked for a new one wants it still.
+            asked: before.asked,
         };
         let mut tx = parts.store.write().await?;
         store::put_renewal(&mut tx, host, &renewal).await?;

@@ -30,6 +30,8 @@ impl Client {
         })?;
         let mut http = reqwest::Client::builder()
             .connect_timeout(CONNECT)
+            // Followed, a token would be left behind on the way to HTTPS; it is said instead.
+            .redirect(reqwest::redirect::Policy::none())
             .user_agent(concat!("wharf/", env!("CARGO_PKG_VERSION")));
         // Names below `localhost` mean this machine (RFC 6761), whatever the resolver thinks.
         if let Some(host) = base.host_str().filter(|h| *h == "localhost" || h.ends_with(".localhost")) {
@@ -66,6 +68,11 @@ impl Client {
     /// Sends a request; an answer that is no success becomes the failure it describes.
     pub(super) async fn send(&self, request: RequestBuilder) -> Result<Response, Failure> {
         let answer = request.send().await.map_err(|e| Failure::unreachable(&self.base, &e))?;
+        if let Some(place) = moved_to(&answer) {
+            return Err(Failure::failed(format!(
+                "this Wharf is reached at {place} now; log in there: wharf login --url {place}"
+            )));
+        }
         if answer.status().is_success() || answer.status() == StatusCode::SWITCHING_PROTOCOLS {
             return Ok(answer);
         }
@@ -115,4 +122,13 @@ impl Client {
         };
         self.send(request).await.map(drop)
     }
+}
+
+/// Where a request is sent on to, without its path.
+fn moved_to(answer: &Response) -> Option<String> {
+    if answer.status() != StatusCode::PERMANENT_REDIRECT {
+        return None;
+    }
+    let location = answer.headers().get(reqwest::header::LOCATION)?.to_str().ok()?;
+    Some(Url::parse(location).ok()?.origin().ascii_serialization())
 }

@@ -77,7 +77,10 @@ pub async fn run(config: IngressConfig, shutdown: impl Future<Output = ()>) -> R
         (None, Start::Fresh(_)) => (disk.load().unwrap_or_else(empty), Some(disk)),
     };
     let (doors, inheritance, lock) = match start {
-        Start::Inherit(mut inheritance) => (std::mem::take(&mut inheritance.doors), Some(inheritance), None),
+        Start::Inherit(mut inheritance) => {
+            let doors = with_https(std::mem::take(&mut inheritance.doors), &config, workers);
+            (doors, Some(inheritance), None)
+        }
         Start::Fresh(lock) => (bind_all(&config, workers)?, None, Some(lock)),
     };
     let folder = config.data_dir.join("telemetry");
@@ -235,6 +238,20 @@ fn bind_all(config: &IngressConfig, workers: usize) -> Result<Vec<Door>, Ingress
         }
     }
     Ok(doors)
+}
+
+/// Doors for HTTPS beside inherited ones that have none: the predecessor was started without. What cannot be had is left.
+fn with_https(mut doors: Vec<Door>, config: &IngressConfig, workers: usize) -> Vec<Door> {
+    if doors.iter().any(|door| door.is_tls) {
+        return doors;
+    }
+    for address in &config.https {
+        match listen::bind(*address, workers) {
+            Ok(bound) => doors.extend(bound.into_iter().map(|listener| Door { listener, is_tls: true })),
+            Err(error) => tracing::warn!(%address, %error, "no HTTPS here"),
+        }
+    }
+    doors
 }
 
 fn is_ipv6_missing(address: SocketAddr, error: &std::io::Error) -> bool {

@@ -42,7 +42,8 @@ impl Certificates {
             certified_key(certificate).map_err(|reason| format!("certificate for {:?}: {reason}", certificate.names))
         };
         for certificate in &snapshot.tls_challenges {
-            let key = read(certificate)?;
+            let key = challenge_key(certificate)
+                .map_err(|reason| format!("certificate for {:?}: {reason}", certificate.names))?;
             let names = certificate.names.iter().map(|name| (name.to_ascii_lowercase(), Arc::clone(&key)));
             all.challenges.extend(names);
         }
@@ -70,12 +71,26 @@ impl Certificates {
 }
 
 fn certified_key(certificate: &Certificate) -> Result<Arc<CertifiedKey>, String> {
+    let (chain, key) = read_pem(certificate)?;
+    let key = CertifiedKey::from_der(chain, key, &aws_lc_rs::default_provider()).map_err(|error| error.to_string())?;
+    Ok(Arc::new(key))
+}
+
+/// The same without a look into the certificate: what answers an authority has an extension no verifier knows.
+fn challenge_key(certificate: &Certificate) -> Result<Arc<CertifiedKey>, String> {
+    let (chain, key) = read_pem(certificate)?;
+    let key = aws_lc_rs::default_provider().key_provider.load_private_key(key).map_err(|error| error.to_string())?;
+    Ok(Arc::new(CertifiedKey::new(chain, key)))
+}
+
+type Pem = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
+
+fn read_pem(certificate: &Certificate) -> Result<Pem, String> {
     let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(certificate.chain_pem.as_bytes()).collect();
     let chain = chain.map_err(|error| format!("the chain is not PEM: {error}"))?;
     let key = PrivateKeyDer::from_pem_slice(certificate.key_pem.as_bytes())
         .map_err(|error| format!("the key is not PEM: {error}"))?;
-    let key = CertifiedKey::from_der(chain, key, &aws_lc_rs::default_provider()).map_err(|error| error.to_string())?;
-    Ok(Arc::new(key))
+    Ok((chain, key))
 }
 
 /// Answers handshakes from the certificates in use.

@@ -18,7 +18,7 @@ impl Publish for Scheduler {
         Box::pin(async move {
             let generation = {
                 let mut content = lock(&self.inner.publication.content);
-                content.https = serving;
+                content.https = Some(serving);
                 self.make_table(&content)
             };
             let mut used = self.inner.publication.used.subscribe();
@@ -32,7 +32,7 @@ impl Publish for Scheduler {
 
 /// Adds certificates, answers to authorities, and what applies on hosts with a certificate. Pure. Without a port for
 /// HTTPS nobody is sent there.
-pub(super) fn apply(table: &mut Snapshot, serving: &Serving, https_port: Option<u16>) {
+pub fn apply(table: &mut Snapshot, serving: &Serving, https_port: Option<u16>) {
     let plain = |names: Vec<String>, material: &Material| Certificate {
         names,
         chain_pem: material.chain_pem.clone(),

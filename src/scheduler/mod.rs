@@ -18,7 +18,7 @@ mod executor;
 mod gc;
 mod handle;
 pub mod health;
-mod https;
+pub mod https;
 pub mod lint;
 pub mod memory;
 pub mod model;

@@ -71,11 +71,11 @@ pub(super) struct Publication {
     pub(super) used: watch::Sender<u64>,
 }
 
-/// The two halves of a table: routes by the last pass (none before the first), and what is served over HTTPS.
+/// The two halves of a table: routes by the last pass, and what is served over HTTPS. Neither is known at first.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Content {
     pub(super) routes: Option<Routes>,
-    pub(super) https: Arc<Serving>,
+    pub(super) https: Option<Arc<Serving>>,
 }
 
 /// Routes and the containers in them. `suspect` ones come from a view that is unsure.
@@ -107,11 +107,17 @@ impl Scheduler {
     }
 
     /// Makes a table of this content the newest one, unless it is already; gives its generation, or that of the first
-    /// one while no routes are known yet.
+    /// one while a half of it is not known yet: a table without certificates would close the door of a running ingress.
     pub(super) fn make_table(&self, content: &Content) -> u64 {
         let newest = &self.inner.publication.newest;
         let before = newest.borrow().clone();
         let Some(Routes { routes, containers, suspect }) = &content.routes else { return 1 };
+        let nothing = Arc::default();
+        let https = match (&content.https, self.inner.parts.https_port) {
+            (Some(https), _) => https,
+            (None, None) => &nothing,
+            (None, Some(_)) => return 1,
+        };
         let boot = self.inner.boot.clone();
         let generation = before.as_ref().map_or(1, |s| s.generation);
         let mut table = Snapshot {
@@ -122,7 +128,7 @@ impl Scheduler {
             routes: routes.clone(),
             ..Snapshot::default()
         };
-        https::apply(&mut table, &content.https, self.inner.parts.https_port);
+        https::apply(&mut table, https, self.inner.parts.https_port);
         if before.as_deref() == Some(&table) {
             return generation;
         }

@@ -34,9 +34,9 @@ pub(super) async fn choose(options: &ServeOptions) -> anyhow::Result<Ports> {
     };
     let https = match running.as_ref().map(|s| s.listening_tls.first()) {
         Some(Some(address)) => Some(address.port()),
-        // One that was started without HTTPS, by hand or by a version that had none, stays so until it is started anew.
-        Some(None) => None,
-        None => free_https_port(options.https_port).await,
+        // One that was started without HTTPS by hand stays so; one of another version is about to be replaced.
+        Some(None) if running.as_ref().is_some_and(|s| s.version == env!("CARGO_PKG_VERSION")) => None,
+        Some(None) | None => free_https_port(options.https_port).await,
     };
     let (ssh, ssh_listener) = ssh_listener(options.ssh_port).await;
     Ok(Ports { http, https, ssh, ssh_listener })

@@ -25,6 +25,7 @@ pub(crate) struct World {
     dir: PathBuf,
     serve: Mutex<Child>,
     pub(crate) http: u16,
+    pub(crate) https: u16,
     pub(crate) ssh: u16,
     docker: PathBuf,
     installation: String,
@@ -69,18 +70,28 @@ impl World {
 
     /// One for a single story, on the Docker with this socket.
     pub(crate) fn start_on(docker: &Path) -> Hold {
+        Self::start_with(docker, (free_port(), free_port()), "")
+    }
+
+    /// One that speaks HTTP and HTTPS on these ports, with these settings of its operator (`wharf.toml`).
+    pub(crate) fn start_with(docker: &Path, (http, https): (u16, u16), settings: &str) -> Hold {
         needs_docker(docker);
         let dir = tempfile::Builder::new().prefix("wharf-it-").tempdir().unwrap().keep();
         for name in ["home", "apps"] {
             std::fs::create_dir(dir.join(name)).unwrap();
         }
-        let (http, ssh) = (free_port(), free_port());
-        let serve = Mutex::new(spawn_serve(&dir, docker, http, ssh));
+        let ssh = free_port();
+        if !settings.is_empty() {
+            std::fs::create_dir(dir.join("data")).unwrap();
+            std::fs::write(dir.join("data/wharf.toml"), settings).unwrap();
+        }
+        let serve = Mutex::new(spawn_serve(&dir, docker, (http, https, ssh)));
         let (installation, token) = (String::new(), String::new());
-        let mut world = Self { dir, serve, http, ssh, docker: docker.to_owned(), installation, token };
+        let mut world = Self { dir, serve, http, https, ssh, docker: docker.to_owned(), installation, token };
         let ready = world.wait_until_ready();
         world.installation = ready["installation"].as_str().unwrap().to_owned();
         world.http = u16::try_from(ready["http_port"].as_u64().unwrap()).unwrap();
+        world.https = u16::try_from(ready["https_port"].as_u64().unwrap()).unwrap();
         world.ssh = u16::try_from(ready["ssh_port"].as_u64().unwrap()).unwrap();
         let run = world.dir.join("run").display().to_string();
         let setup =
@@ -224,7 +235,7 @@ impl World {
 
     /// Starts the control plane again and waits until it is ready.
     pub(crate) fn start_serve(&self) {
-        *locked(&self.serve) = spawn_serve(&self.dir, &self.docker, self.http, self.ssh);
+        *locked(&self.serve) = spawn_serve(&self.dir, &self.docker, (self.http, self.https, self.ssh));
         self.wait_until_ready();
     }
 
@@ -303,15 +314,22 @@ fn needs_docker(socket: &Path) {
     );
 }
 
-fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
-fn spawn_serve(dir: &Path, docker: &Path, http: u16, ssh: u16) -> Child {
+fn spawn_serve(dir: &Path, docker: &Path, (http, https, ssh): (u16, u16, u16)) -> Child {
     let log = std::fs::OpenOptions::new().create(true).append(true).open(dir.join("serve.log")).unwrap();
     let mut command = Command::new(WHARF);
     command.arg("serve").arg("--data").arg(dir.join("data")).arg("--run").arg(dir.join("run"));
-    command.args(["--http-port", &http.to_string(), "--ssh-port", &ssh.to_string()]);
+    command.args([
+        "--http-port",
+        &http.to_string(),
+        "--https-port",
+        &https.to_string(),
+        "--ssh-port",
+        &ssh.to_string(),
+    ]);
     command.arg("--docker").arg(docker);
     command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
     command.spawn().unwrap()

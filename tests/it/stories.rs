@@ -7,4 +7,5 @@ mod crashes;
 mod day_to_day;
 mod docker_restarts;
 mod examples;
+mod https;
 mod load;

@@ -75,9 +75,14 @@ async fn order(
     let mut order = account.new_order(&NewOrder::new(&identifiers)).await.map_err(said("the order was refused"))?;
     show_control(certificates, wanted, publisher, &mut order).await?;
     let policy = RetryPolicy::new().initial_delay(Duration::from_millis(300)).backoff(1.6).timeout(CHECK_PATIENCE);
-    let status = order.poll_ready(&policy).await.map_err(said("the authority did not finish its checks"))?;
-    if status != OrderStatus::Ready {
-        return Err(why_invalid(&mut order).await);
+    match order.poll_ready(&policy).await {
+        Ok(OrderStatus::Ready) => {}
+        Ok(_) => return Err(why_invalid(&mut order, "it does not say why").await),
+        Err(instant_acme::Error::Api(problem)) => {
+            let detail = problem.detail.unwrap_or_default();
+            return Err(why_invalid(&mut order, &detail).await);
+        }
+        Err(error) => return Err(failed("the authority did not finish its checks", &error)),
     }
     let made_wrong = |error: rcgen::Error| OrderFailure::new(format!("the request could not be made: {error}"));
     let key = KeyPair::generate().map_err(made_wrong)?;
@@ -166,8 +171,8 @@ fn type_of(kind: ChallengeKind) -> ChallengeType {
     }
 }
 
-/// Asks what each check came to, and puts it in one sentence.
-async fn why_invalid(order: &mut Order) -> OrderFailure {
+/// Asks what each check came to, and puts it in one sentence; without an answer, what was said of the order.
+async fn why_invalid(order: &mut Order, said: &str) -> OrderFailure {
     let mut reasons = Vec::new();
     let mut authorizations = order.authorizations();
     while let Some(Ok(mut authorization)) = authorizations.next().await {
@@ -179,7 +184,7 @@ async fn why_invalid(order: &mut Order) -> OrderFailure {
         }
     }
     if reasons.is_empty() {
-        return OrderFailure::new("the authority's checks failed, and it does not say why");
+        reasons.push(said.to_owned());
     }
     OrderFailure::new(format!("the authority's check failed: {}", reasons.join("; ")))
 }

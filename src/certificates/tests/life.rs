@@ -63,7 +63,10 @@ pub(super) async fn until(certificates: &Certificates, what: &str, is_so: impl F
             changed.await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(20), waiting).await.unwrap_or_else(|_| panic!("never: {what}"));
+    if tokio::time::timeout(Duration::from_secs(30), waiting).await.is_err() {
+        let stands: Vec<_> = certificates.every().into_iter().map(|view| (view.host, view.status)).collect();
+        panic!("never: {what}; it stands like this: {stands:#?}");
+    }
 }
 
 fn host(name: &str) -> HostName {

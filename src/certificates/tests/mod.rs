@@ -1,5 +1,7 @@
 //! Tests of this room.
 
+mod authority;
 mod chains;
 mod life;
+mod pebble;
 mod rules;

@@ -190,13 +190,16 @@ fn a_failed_renewal_waits_its_pause_and_the_old_certificate_serves_on() {
 }
 
 #[test]
-fn asking_goes_before_our_own_pause_but_not_before_the_authoritys() {
-    let waiting = Renewal { failures: 3, try_at: Some(NOW.plus_secs(600)), asked: true, ..Renewal::default() };
-    assert_eq!(Case::of("a.test").after(waiting.clone()).judge().0, Step::Order);
-    let held = Renewal { held: true, ..waiting };
-    assert_eq!(Case::of("a.test").after(held).judge().0, Step::Nothing);
-    let fresh = Case::of("a.test").with(certificate(1, "a.test", Source::Acme, -10, 80));
-    assert_eq!(fresh.after(Renewal { asked: true, ..Renewal::default() }).judge().0, Step::Order);
+fn asking_renews_a_fresh_certificate_and_goes_on_after_a_failure() {
+    let case = Case::of("a.test").with(certificate(1, "a.test", Source::Acme, -10, 80));
+    let asked = Renewal { asked: true, ..Renewal::default() };
+    let case = case.after(asked.clone());
+    assert_eq!(case.judge().0, Step::Order);
+    let failed = Renewal { failures: 1, try_at: Some(NOW.plus_secs(60)), ..asked };
+    let case = Case { renewal: Some(failed), ..case };
+    let (step, status) = case.judge();
+    assert_eq!((step, status.state), (Step::Nothing, State::Valid));
+    assert!(status.detail.is_some(), "the failure is said");
 }
 
 #[test]
