@@ -5,17 +5,15 @@
 
 Needs h2load. Figures are medians over the rounds, in microseconds, as the load generator saw them.
 """
-import argparse, shutil, statistics, subprocess
-from proxies import Bench, FIRST, WHARF
+import argparse, shutil, statistics
+from proxies import Bench, FIRST, WHARF, output_of
 
 CONNECTIONS = 50
 
 
 def round_of(run, url, rate, seconds):
     log = run / "latency.tsv"
-    command = ["taskset", "-c", FIRST, "h2load", "--h1", "-t1", f"-c{CONNECTIONS}", "--rps", str(rate // CONNECTIONS), "-D", str(seconds),
-               "--log-file", str(log), url]
-    subprocess.run(command, check=True, capture_output=True)
+    output_of(FIRST, ["h2load", "--h1", "-t1", f"-c{CONNECTIONS}", "--rps", rate // CONNECTIONS, "-D", seconds, "--log-file", log, url])
     answers = [line.split("\t") for line in log.read_text().splitlines()]
     log.unlink()
     times = sorted(int(micros) for _, status, micros in answers if status == "200")

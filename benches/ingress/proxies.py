@@ -14,19 +14,20 @@ WHARF = "target/x86_64-unknown-linux-gnu/release/wharf"
 
 
 def start(cpu, command, **options):
-    return subprocess.Popen(["taskset", "-c", cpu, *map(str, command)], stdin=subprocess.DEVNULL, **options)
-
-
-def take_precedence():
-    """Puts this process and all it starts into one scheduling group with a high priority, where that is allowed, so
-    that whatever else the machine does disturbs less."""
+    """Starts a program on one CPU, in a scheduling group of its own with a high priority where that is allowed, so that
+    whatever else the machine does disturbs less, and all programs of a bench equally."""
+    process = subprocess.Popen(["taskset", "-c", cpu, *map(str, command)], stdin=subprocess.DEVNULL, start_new_session=True, **options)
     try:
-        if os.getsid(0) != os.getpid():
-            os.setsid()
-        os.nice(-10)
-        pathlib.Path("/proc/self/autogroup").write_text("-10")
+        os.setpriority(os.PRIO_PROCESS, process.pid, -10)
+        pathlib.Path(f"/proc/{process.pid}/autogroup").write_text("-10")
     except OSError:
         pass
+    return process
+
+
+def output_of(cpu, command, **options):
+    """What a program prints; run like `start`."""
+    return start(cpu, command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, **options).communicate()[0]
 
 
 def family(pid):
@@ -175,7 +176,6 @@ class Bench:
         self.running, self.next_port, self.nginx = [], 19100, nginx_program
 
     def __enter__(self):
-        take_precedence()
         run = self.run
         run.chmod(0o755)
         (run / "1m").write_bytes(os.urandom(1 << 20))
