@@ -117,6 +117,8 @@ def upgrades(bench, program, count):
                         break
                 except OSError:
                     pass
+                if process.poll() is not None:
+                    raise SystemExit(f"successor number {len(old)} ended with status {process.returncode}")
                 time.sleep(0.02)
         end = time.monotonic()
         time.sleep(1)
