@@ -12,7 +12,7 @@ within some 10 % on a busy machine, while requests per second do not. Ratios are
 within its round. How the proxies are set up stands in proxies.py.
 """
 import argparse, re, shutil, statistics, subprocess
-from proxies import Bench, FIRST, HOST, WHARF, cpu_seconds, memory_mb
+from proxies import Bench, FIRST, HOST, WHARF, cpu_seconds, memory_mb, output_of, start
 
 # name -> (tool, scheme, path, further arguments)
 SCENARIOS = {
@@ -37,22 +37,19 @@ CLIENTS = 4  # of openssl s_time, which has one connection each
 
 def load(run, tool, url, more, seconds):
     """Runs the load; returns (requests, bad answers, what went wrong)."""
-    on_first = ["taskset", "-c", FIRST]
     if tool == "wrk":
-        text = subprocess.run([*on_first, "wrk", "-t1", f"-d{seconds}s", "-H", f"Host: {HOST}", *more, url],
-                              cwd=run, capture_output=True, text=True).stdout
+        text = output_of(FIRST, ["wrk", "-t1", f"-d{seconds}s", "-H", f"Host: {HOST}", *more, url], cwd=run)
         bad, errors = re.search(r"Non-2xx or 3xx responses: (\d+)", text), re.search(r"Socket errors: (.*)", text)
         return int(re.search(r"(\d+) requests in", text).group(1)), int(bad.group(1)) if bad else 0, errors.group(1) if errors else ""
     if tool == "h2load":
-        text = subprocess.run([*on_first, "h2load", "-t1", "-D", str(seconds), "-H", f":authority: {HOST}", *more, url],
-                              capture_output=True, text=True).stdout
+        text = output_of(FIRST, ["h2load", "-t1", "-D", seconds, "-H", f":authority: {HOST}", *more, url])
         if "Application protocol: h2" not in text:
             return 0, 0, "no HTTP/2"
         done, good = re.search(r"(\d+) succeeded", text), re.search(r"(\d+) 2xx", text)
         return int(done.group(1)), int(done.group(1)) - int(good.group(1)), ""
     authority, path = re.match(r"https://([^/]+)(/.*)", url).groups()
-    command = [*on_first, "openssl", "s_time", "-connect", authority, "-www", path, "-time", str(seconds), "-tls1_3", *more]
-    clients = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) for _ in range(CLIENTS)]
+    command = ["openssl", "s_time", "-connect", authority, "-www", path, "-time", seconds, "-tls1_3", *more]
+    clients = [start(FIRST, command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) for _ in range(CLIENTS)]
     counts = [re.search(r"(\d+) connections in \d+ real seconds", client.communicate()[0]) for client in clients]
     return sum(int(count.group(1)) for count in counts if count), 0, "" if all(counts) else "a client failed"
 
@@ -106,9 +103,12 @@ def main():
         for process, port in targets.values():  # fills pools and caches
             measure(bench.run, "h1_1k", process, port, 1)
         results = {}
-        for _ in range(options.rounds):
+        names = list(targets)
+        for turn in range(options.rounds):
             for scenario in scenarios:
-                for name, (process, port) in targets.items():
+                # Who comes first finds the machine a little calmer: everybody does in turn.
+                for name in names[turn % len(names):] + names[:turn % len(names)]:
+                    process, port = targets[name]
                     result = measure(bench.run, scenario, process, port, options.seconds)
                     results.setdefault((scenario, name), []).append(result)
         table(results, scenarios, targets, ours)

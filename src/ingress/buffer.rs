@@ -1,6 +1,6 @@
 //! Input buffers that are read from the front and filled at the back, and the per-thread store they are recycled in.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::io;
 use std::task::{Context, Poll};
@@ -12,12 +12,12 @@ use super::socket::Transport;
 const SMALL: usize = 4 * 1024;
 /// Space made once reads fill what they are given.
 pub(crate) const LARGE: usize = 128 * 1024;
-/// Buffers of one kind recycled per thread; more are freed.
-const MAX_SPARE: usize = 256;
-/// Of those that grew beyond [`ORDINARY`] only so many: a few large bodies must not leave their memory behind.
-const MAX_LARGE_SPARE: usize = 8;
-/// Capacity of a buffer that only saw heads and small bodies.
-const ORDINARY: usize = 4 * SMALL;
+/// Memory of spare buffers of one kind that a thread keeps at most.
+const MAX_SPARE_BYTES: usize = 4 << 20;
+/// Spare lists of header lines that a thread keeps at most.
+const MAX_SPARE_LINES: usize = 256;
+/// Larger buffers come from rare, large bodies and are not kept.
+const MAX_KEPT: usize = 2 * LARGE;
 
 /// Bytes that were read and not yet used.
 #[derive(Debug, Default)]
@@ -36,6 +36,10 @@ impl Buffer {
 
     pub(crate) fn is_empty(&self) -> bool {
         self.at == self.bytes.len()
+    }
+
+    fn capacity(&self) -> usize {
+        self.bytes.capacity()
     }
 
     /// The next `n` bytes are used up.
@@ -79,26 +83,45 @@ impl Buffer {
     }
 }
 
-/// Things of one kind that are used again.
+/// Things of one kind that are used again, the last one first.
 #[derive(Debug)]
-struct Shelf<T>(RefCell<Vec<T>>);
+struct Shelf<T> {
+    things: RefCell<Vec<T>>,
+    /// Sum of their sizes.
+    size: Cell<usize>,
+    /// The fewest there were since the last [`Shelf::trim`]: so many were never needed.
+    fewest: Cell<usize>,
+}
 
 impl<T> Default for Shelf<T> {
     fn default() -> Self {
-        Self(RefCell::default())
+        Self { things: RefCell::default(), size: Cell::new(0), fewest: Cell::new(0) }
     }
 }
 
 impl<T> Shelf<T> {
-    fn take(&self) -> Option<T> {
-        self.0.borrow_mut().pop()
+    fn take(&self, size: impl Fn(&T) -> usize) -> Option<T> {
+        let mut things = self.things.borrow_mut();
+        let thing = things.pop()?;
+        self.size.set(self.size.get() - size(&thing));
+        self.fewest.set(self.fewest.get().min(things.len()));
+        Some(thing)
     }
 
-    fn put(&self, thing: T, most: usize) {
-        let mut things = self.0.borrow_mut();
-        if things.len() < most {
-            things.push(thing);
+    fn put(&self, thing: T, size: usize, limit: usize) {
+        if self.size.get() + size <= limit {
+            self.things.borrow_mut().push(thing);
+            self.size.set(self.size.get() + size);
         }
+    }
+
+    /// Frees what nobody needed since the last call.
+    fn trim(&self, size: impl Fn(&T) -> usize) {
+        let mut things = self.things.borrow_mut();
+        let unused = self.fewest.get().min(things.len());
+        let freed: usize = things.drain(..unused).map(|thing| size(&thing)).sum();
+        self.size.set(self.size.get() - freed);
+        self.fewest.set(things.len());
     }
 }
 
@@ -106,51 +129,54 @@ impl<T> Shelf<T> {
 #[derive(Debug, Default)]
 pub(crate) struct Spares {
     outputs: Shelf<Vec<u8>>,
-    large_outputs: Shelf<Vec<u8>>,
     inputs: Shelf<Buffer>,
-    large_inputs: Shelf<Buffer>,
     lines: Shelf<Vec<Line>>,
 }
 
 impl Spares {
     /// An empty buffer for what is to be sent.
     pub(crate) fn output(&self) -> Vec<u8> {
-        self.outputs.take().or_else(|| self.large_outputs.take()).unwrap_or_else(|| Vec::with_capacity(SMALL))
+        self.outputs.take(Vec::capacity).unwrap_or_else(|| Vec::with_capacity(SMALL))
     }
 
     pub(crate) fn give_output(&self, mut output: Vec<u8>) {
         output.clear();
-        if output.capacity() <= ORDINARY {
-            self.outputs.put(output, MAX_SPARE);
-        } else if output.capacity() <= LARGE {
-            self.large_outputs.put(output, MAX_LARGE_SPARE);
+        let capacity = output.capacity();
+        if (1..=MAX_KEPT).contains(&capacity) {
+            self.outputs.put(output, capacity, MAX_SPARE_BYTES);
         }
     }
 
     /// An empty buffer to read into.
     pub(crate) fn input(&self) -> Buffer {
-        self.inputs.take().or_else(|| self.large_inputs.take()).unwrap_or_default()
+        self.inputs.take(Buffer::capacity).unwrap_or_default()
     }
 
     /// Takes back a buffer, and forgets what is unread in it.
     pub(crate) fn give_input(&self, mut input: Buffer) {
         input.bytes.clear();
         (input.at, input.was_full) = (0, false);
-        let capacity = input.bytes.capacity();
-        if (1..=ORDINARY).contains(&capacity) {
-            self.inputs.put(input, MAX_SPARE);
-        } else if (1..=2 * LARGE).contains(&capacity) {
-            self.large_inputs.put(input, MAX_LARGE_SPARE);
+        let capacity = input.capacity();
+        if (1..=MAX_KEPT).contains(&capacity) {
+            self.inputs.put(input, capacity, MAX_SPARE_BYTES);
         }
     }
 
     /// An empty list for the lines of a head.
     pub(crate) fn lines(&self) -> Vec<Line> {
-        self.lines.take().unwrap_or_else(|| Vec::with_capacity(24))
+        self.lines.take(|_| 1).unwrap_or_else(|| Vec::with_capacity(24))
     }
 
     pub(crate) fn give_lines(&self, mut lines: Vec<Line>) {
         lines.clear();
-        self.lines.put(lines, MAX_SPARE);
+        self.lines.put(lines, 1, MAX_SPARE_LINES);
+    }
+
+    /// Frees what was not needed since the last call; called now and then, so that a burst does not leave its memory
+    /// behind.
+    pub(crate) fn trim(&self) {
+        self.outputs.trim(Vec::capacity);
+        self.inputs.trim(Buffer::capacity);
+        self.lines.trim(|_| 1);
     }
 }

@@ -139,6 +139,9 @@ impl Core {
         if ticks.is_multiple_of(10) || asleep {
             self.pool.sweep(self.clock.now_ms());
         }
+        if ticks.is_multiple_of(50) || asleep {
+            self.spares.trim();
+        }
     }
 }
 

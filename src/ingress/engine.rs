@@ -144,15 +144,18 @@ impl Engine {
         let effective = Arc::new(effective);
         self.save(&effective).await?;
         self.resolver.replace(certificates);
+        let previous;
         let table = {
             let mut state = self.state();
             state.registry.now_ms = self.shared.started.elapsed().as_millis() as u64;
             let table = Arc::new(Table::compile(effective, &mut state.registry));
-            state.table = Arc::clone(&table);
+            previous = std::mem::replace(&mut state.table, Arc::clone(&table));
             state.wanted = (!held.is_empty()).then_some(snapshot);
             state.held.clone_from(&held);
             table
         };
+        // Held until no worker begins a request with it: taking thousands of routes apart is not theirs to do.
+        let _last = previous;
         self.order_all(|done| Order::Table(Arc::clone(&table), done)).await;
         Ok(held)
     }

@@ -278,6 +278,6 @@ fn raise_file_limit() -> u32 {
         let _ = setrlimit(Resource::Nofile, limit);
     }
     let files = getrlimit(Resource::Nofile).current.unwrap_or(1 << 20);
-    // A client connection may need one to an upstream.
-    u32::try_from(files.saturating_sub(RESERVED_FILES) / 2).unwrap_or(u32::MAX).max(64)
+    // A busy client connection needs one to an upstream, but most are idle at any moment.
+    u32::try_from(files.saturating_sub(RESERVED_FILES) / 3 * 2).unwrap_or(u32::MAX).max(64)
 }

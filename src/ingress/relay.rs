@@ -10,11 +10,15 @@ use super::clock::Slot;
 use super::h1::chunked::{Chunks, Step};
 use super::h1::{request, response};
 use super::socket::Transport;
+use super::splice::splice;
 
 /// Up to this size body bytes are copied behind the head so that both leave in one packet.
 const JOIN_MAX: usize = 16 * 1024;
 /// A body that never has to wait lets the thread's other connections have their turn after so many bytes.
 const TURN: u64 = 1 << 20;
+
+/// Rests of bodies from this size on are moved inside the kernel where that is possible.
+const SPLICE_MIN: u64 = 64 * 1024;
 
 /// How the sender marks the end of the body.
 #[derive(Debug)]
@@ -92,6 +96,22 @@ impl Body {
         match self.source {
             Source::Length(left) => Some(left),
             Source::Chunked(_) | Source::UntilClose => None,
+        }
+    }
+
+    /// What is left when it is long and all of it is passed on as it is: it needs not come into this process.
+    fn plain_rest(&self) -> Option<u64> {
+        let left = self.remaining().filter(|left| *left >= SPLICE_MIN)?;
+        let allowed = self.content.saturating_add(left) <= self.limit;
+        (allowed && self.output != Output::Chunks).then_some(left)
+    }
+
+    /// So many bytes of a body of known length were moved without being looked at.
+    fn passed(&mut self, n: u64) {
+        if let Source::Length(left) = &mut self.source {
+            *left -= n;
+            self.content += n;
+            self.done = *left == 0;
         }
     }
 
@@ -179,7 +199,7 @@ pub(crate) struct Pace<'a> {
 pub(crate) async fn relay(
     source: &mut impl Transport,
     input: &mut Buffer,
-    sink: &mut (impl AsyncWrite + Unpin),
+    sink: &mut impl Transport,
     out: &mut Vec<u8>,
     body: &mut Body,
     pace: Pace<'_>,
@@ -205,6 +225,9 @@ pub(crate) async fn relay(
             out.extend_from_slice(b"0\r\n\r\n");
         }
         sent += flush(sink, out, pace).await?;
+        if let Some(left) = body.plain_rest().filter(|_| source.can_splice() && sink.can_splice()) {
+            sent += splice(source, sink, left, pace, |n| body.passed(n)).await?;
+        }
         if body.done {
             return Ok(sent);
         }

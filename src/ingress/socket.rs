@@ -14,11 +14,13 @@ use std::task::{Context, Poll, ready};
 use rustix::buffer::spare_capacity;
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags};
+use rustix::pipe::SpliceFlags;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::server::TlsStream;
 
 use super::h2;
+use super::splice::Pipe;
 
 /// A connected stream.
 #[derive(Debug)]
@@ -37,6 +39,15 @@ pub(crate) trait Transport: AsyncRead + AsyncWrite + Unpin {
     /// Appends what can be read at once to the spare capacity of `into`, which must have some; 0 is the end of the
     /// stream.
     fn poll_fill(&mut self, cx: &mut Context<'_>, into: &mut Vec<u8>) -> Poll<io::Result<usize>>;
+
+    /// Whether its bytes can stay in the kernel: TCP without TLS.
+    fn can_splice(&self) -> bool;
+
+    /// Moves up to `most` bytes of the stream into an empty pipe; 0 is the end of the stream.
+    fn poll_splice_into(&mut self, cx: &mut Context<'_>, pipe: &Pipe, most: usize) -> Poll<io::Result<usize>>;
+
+    /// Moves up to `held` bytes out of a pipe into the stream.
+    fn poll_splice_from(&mut self, cx: &mut Context<'_>, pipe: &Pipe, held: usize) -> Poll<io::Result<usize>>;
 }
 
 impl Socket {
@@ -94,7 +105,29 @@ impl Transport for Socket {
             Self::Call(call) => pin!(call.read_buf(into)).poll(cx),
         }
     }
+
+    fn can_splice(&self) -> bool {
+        matches!(self, Self::Tcp(_))
+    }
+
+    fn poll_splice_into(&mut self, cx: &mut Context<'_>, pipe: &Pipe, most: usize) -> Poll<io::Result<usize>> {
+        let Self::Tcp(stream) = self else { return Poll::Ready(Err(io::ErrorKind::Unsupported.into())) };
+        // Fewer bytes than asked for may be all that the pipe had room for: only the kernel's refusal says that the
+        // socket is used up, here and below.
+        transfer(stream, Interest::READABLE, cx, 0, || {
+            rustix::pipe::splice(&*stream, None, &pipe.writer, None, most, SPLICE)
+        })
+    }
+
+    fn poll_splice_from(&mut self, cx: &mut Context<'_>, pipe: &Pipe, held: usize) -> Poll<io::Result<usize>> {
+        let Self::Tcp(stream) = self else { return Poll::Ready(Err(io::ErrorKind::Unsupported.into())) };
+        transfer(stream, Interest::WRITABLE, cx, 0, || {
+            rustix::pipe::splice(&pipe.reader, None, &*stream, None, held, SPLICE)
+        })
+    }
 }
+
+const SPLICE: SpliceFlags = SpliceFlags::MOVE.union(SpliceFlags::NONBLOCK);
 
 /// A socket of the kernel that the reactor watches.
 trait Watched: std::os::fd::AsFd {
@@ -206,6 +239,18 @@ pub(crate) struct Half<'a, 'b>(pub &'a RefCell<&'b mut Socket>);
 impl Transport for Half<'_, '_> {
     fn poll_fill(&mut self, cx: &mut Context<'_>, into: &mut Vec<u8>) -> Poll<io::Result<usize>> {
         self.0.borrow_mut().poll_fill(cx, into)
+    }
+
+    fn can_splice(&self) -> bool {
+        self.0.borrow().can_splice()
+    }
+
+    fn poll_splice_into(&mut self, cx: &mut Context<'_>, pipe: &Pipe, most: usize) -> Poll<io::Result<usize>> {
+        self.0.borrow_mut().poll_splice_into(cx, pipe, most)
+    }
+
+    fn poll_splice_from(&mut self, cx: &mut Context<'_>, pipe: &Pipe, held: usize) -> Poll<io::Result<usize>> {
+        self.0.borrow_mut().poll_splice_from(cx, pipe, held)
     }
 }
 

@@ -15,6 +15,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 
+use super::crypto;
 use super::error::IngressError;
 use super::snapshot::{Certificate, Snapshot};
 
@@ -116,14 +117,15 @@ impl ResolvesServerCert for Resolver {
 
 /// The configuration of all TLS listeners: TLS 1.2 and 1.3, tickets, HTTP/2 and HTTP/1.1 by ALPN.
 pub(crate) fn server_config(resolver: Arc<Resolver>) -> Result<Arc<ServerConfig>, IngressError> {
-    let provider = Arc::new(aws_lc_rs::default_provider());
     let failed = |error: rustls::Error| IngressError::Tls { reason: error.to_string() };
-    let mut config = ServerConfig::builder_with_provider(provider)
+    let mut config = ServerConfig::builder_with_provider(crypto::provider())
         .with_safe_default_protocol_versions()
         .map_err(failed)?
         .with_no_client_auth()
         .with_cert_resolver(resolver);
     config.alpn_protocols = PROTOCOLS.iter().map(|protocol| protocol.to_vec()).collect();
+    config.ignore_client_order = true;
     config.ticketer = aws_lc_rs::Ticketer::new().map_err(failed)?;
+    config.send_tls13_tickets = crypto::TICKETS;
     Ok(Arc::new(config))
 }

@@ -9,5 +9,9 @@
 
 pub(crate) mod chunked;
 pub(crate) mod header;
+mod plain;
 pub(crate) mod request;
 pub(crate) mod response;
+
+#[cfg(test)]
+mod tests;

@@ -3,6 +3,7 @@
 use std::mem::MaybeUninit;
 
 use super::header::{self, ConnectionOption, Kind, Line, MAX_HEADERS, Span};
+use super::plain;
 
 /// Largest request head in bytes, request line included.
 pub(crate) const MAX_HEAD: usize = 32 * 1024;
@@ -80,6 +81,23 @@ impl RequestHead {
 
 /// Reads a head from the start of `bytes`; `Ok(None)` means that it is not complete yet.
 pub(crate) fn parse(bytes: &[u8], mut lines: Vec<Line>) -> Result<Option<RequestHead>, HeadError> {
+    match parse_plain(bytes, &mut lines) {
+        Some((len, method, target)) => decide(&bytes[..len], method, target, None, true, lines).map(Some),
+        None => parse_any(bytes, lines),
+    }
+}
+
+/// Most heads are plain; returns length, method and target of one that is.
+fn parse_plain(bytes: &[u8], lines: &mut Vec<Line>) -> Option<(usize, Span, Span)> {
+    let (method, target, at) = plain::request_line(bytes)?;
+    let len = plain::lines(bytes, at, lines)?;
+    let is_special = matches!(method.get(bytes), b"CONNECT" | b"TRACE");
+    let fits = len <= MAX_HEAD && target.get(bytes).len() <= MAX_TARGET && method.get(bytes).len() <= MAX_METHOD;
+    (fits && !is_special).then_some((len, method, target))
+}
+
+/// Reads any head, as strictly as it takes.
+pub(super) fn parse_any(bytes: &[u8], mut lines: Vec<Line>) -> Result<Option<RequestHead>, HeadError> {
     let mut raw = [MaybeUninit::<httparse::Header<'_>>::uninit(); MAX_HEADERS];
     let mut request = httparse::Request::new(&mut []);
     let len = match request.parse_with_uninit_headers(bytes, &mut raw) {

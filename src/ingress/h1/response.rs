@@ -3,6 +3,7 @@
 use std::mem::MaybeUninit;
 
 use super::header::{self, ConnectionOption, Kind, Line, MAX_HEADERS, Span};
+use super::plain;
 
 /// Largest response head in bytes.
 pub(crate) const MAX_HEAD: usize = 64 * 1024;
@@ -46,6 +47,25 @@ impl ResponseHead {
 
 /// Reads a head from the start of `bytes`; `Ok(None)` means that it is not complete yet, the error says what is wrong.
 pub(crate) fn parse(bytes: &[u8], to_head: bool, mut lines: Vec<Line>) -> Result<Option<ResponseHead>, &'static str> {
+    match parse_plain(bytes, &mut lines) {
+        Some((len, status, reason)) => decide(&bytes[..len], status, reason, true, to_head, lines).map(Some),
+        None => parse_any(bytes, to_head, lines),
+    }
+}
+
+/// Most heads are plain; returns length, status and reason of one that is.
+fn parse_plain(bytes: &[u8], lines: &mut Vec<Line>) -> Option<(usize, u16, Span)> {
+    let (status, reason, at) = plain::status_line(bytes)?;
+    let len = plain::lines(bytes, at, lines).filter(|len| *len <= MAX_HEAD)?;
+    Some((len, status, reason))
+}
+
+/// Reads any head, as strictly as it takes.
+pub(super) fn parse_any(
+    bytes: &[u8],
+    to_head: bool,
+    mut lines: Vec<Line>,
+) -> Result<Option<ResponseHead>, &'static str> {
     let mut raw = [MaybeUninit::<httparse::Header<'_>>::uninit(); MAX_HEADERS];
     let mut response = httparse::Response::new(&mut []);
     let parser = httparse::ParserConfig::default();
