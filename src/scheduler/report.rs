@@ -58,6 +58,8 @@ pub struct EnvironmentReport {
     pub instances: Vec<InstanceReport>,
     /// What is waited for, one plain sentence each; empty when settled.
     pub waits: Vec<String>,
+    /// What a person must see to, one plain sentence each.
+    pub alarms: Vec<String>,
 }
 
 impl EnvironmentReport {
