@@ -13,11 +13,10 @@ use crate::tenancy::model::Environment;
 /// Healthy and wanted instances of what serves.
 pub(super) fn totals(report: Option<&EnvironmentReport>) -> (u32, u32) {
     let Some(report) = report else { return (0, 0) };
-    let shown = report.serving.or(report.target);
     report
         .services
         .iter()
-        .filter(|s| Some(s.version) == shown)
+        .filter(|s| s.serving || report.serving.is_none())
         .fold((0, 0), |(healthy, wanted), s| (healthy + s.healthy.min(s.wanted), wanted + s.wanted))
 }
 
@@ -43,14 +42,13 @@ pub(super) fn state(environment: &Environment, report: Option<&EnvironmentReport
 
 /// The services of what serves, then those of what is coming up.
 pub(super) fn services(report: &EnvironmentReport) -> Vec<ServiceView> {
-    let shown = report.serving.or(report.target);
     let mut names: Vec<&str> = report.services.iter().map(|s| s.name.as_str()).collect();
     names.sort_unstable();
     names.dedup();
     names
         .into_iter()
         .map(|name| {
-            let main = report.services.iter().find(|s| s.name == name && Some(s.version) == shown);
+            let main = report.services.iter().find(|s| s.name == name && s.serving);
             let any = main.or_else(|| report.services.iter().find(|s| s.name == name));
             let prefix = format!("{name}.");
             let about = |w: &&String| {

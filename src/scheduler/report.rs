@@ -76,6 +76,8 @@ pub struct ServiceReport {
     pub name: String,
     pub kind: ServiceKind,
     pub version: Version,
+    /// It is of what serves, and not of what takes over.
+    pub serving: bool,
     pub wanted: u32,
     pub healthy: u32,
 }

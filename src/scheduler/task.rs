@@ -153,7 +153,7 @@ impl Scheduler {
 
     fn publish_routes(&self, wish: &Wish, world: &World, made: &Plan) {
         let (EngineView::Seen { containers, .. }, Some(joined)) = (&world.engine, &made.joined) else { return };
-        let table = routes(std::slice::from_ref(&self.inner.parts.portal), wish, containers, joined);
+        let table = routes(std::slice::from_ref(&self.inner.parts.portal), wish, containers, joined, &made.shares);
         self.publish(table, joined, false);
     }
 

@@ -115,13 +115,29 @@ pub(super) struct Scene<'a> {
 pub(super) enum Condition<'a> {
     Missing,
     Created,
-    Starting { seat: Seat<'a> },
-    Healthy { seat: Seat<'a> },
-    Ill { seat: Seat<'a>, since: Timestamp },
-    Late { seat: Seat<'a> },
+    Starting {
+        seat: Seat<'a>,
+    },
+    Healthy {
+        seat: Seat<'a>,
+    },
+    Ill {
+        seat: Seat<'a>,
+        since: Timestamp,
+    },
+    Late {
+        seat: Seat<'a>,
+    },
     /// It was told to stop.
-    Leaving { seat: Seat<'a> },
-    Exited { seat: Seat<'a>, code: i64, oom_killed: bool, at: Timestamp },
+    Leaving {
+        seat: Seat<'a>,
+    },
+    Exited {
+        seat: Seat<'a>,
+        code: i64,
+        oom_killed: bool,
+        at: Timestamp,
+    },
 }
 
 /// Whether a container can be stopped without harm to a request.

@@ -80,6 +80,7 @@ pub(super) fn bring_up<'a>(
             name: line.name.to_string(),
             kind: line.service.kind,
             version: line.version(),
+            serving: part == Part::Serving,
             wanted,
             healthy,
         });

@@ -73,7 +73,7 @@ impl SnapshotPort for Tables {
     }
 
     fn said(&self) -> BoxFuture<'_, Result<Said, String>> {
-        let said = self.newest().map(|s| Said { boot: s.boot, generation: s.generation, in_flight: BTreeMap::new() });
+        let said = self.newest().map(|s| Said { boot: s.boot, generation: s.generation, ..Said::default() });
         Box::pin(std::future::ready(Ok(said.unwrap_or_default())))
     }
 }

@@ -81,12 +81,7 @@ pub(super) fn nothing_well_is_dropped(sim: &Sim, joined: &BTreeSet<String>) -> R
         // At a switch the new release comes with all its instances that are well.
         if of(&sim.world.table.1, false) > 0 && of(joined, true) == 0 {
             let mine = |c: &&SimContainer| c.key.environment == *id && sim.is_serving(&c.key) && is_web(sim, &c.key);
-            let well = sim
-                .world
-                .containers
-                .values()
-                .filter(mine)
-                .any(|c| c.is_well_for(NOTICE_MS, now));
+            let well = sim.world.containers.values().filter(mine).any(|c| c.is_well_for(NOTICE_MS, now));
             // What was restarted while the engine could not be seen has to prove itself again.
             let sighted = now.since_ms(sim.world.engine_lies_until.max(sim.world.engine_down_until)) >= NOTICE_MS;
             let web = sim.world.containers.values().find(mine).map(|c| c.key.clone());

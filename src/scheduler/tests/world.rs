@@ -43,7 +43,9 @@ pub(super) enum Behaviour {
         permille: u64,
     },
     /// Passes its checks, and ends a while after each start.
-    Fragile { dies_after: i64 },
+    Fragile {
+        dies_after: i64,
+    },
     /// Runs to its end with success.
     Completes {
         after: i64,
