@@ -8,6 +8,7 @@
 
 pub mod diff;
 pub mod graph;
+pub mod lifecycle;
 pub mod model;
 
 pub use model::{HealthCheck, ImageRef, Limits, Protocol, Revision, Service, ServiceKind, Stack};

@@ -106,6 +106,7 @@ fn plan_environment<'a>(scene: &Scene<'a>, draft: &mut Draft<'a>) -> Option<Envi
         wanted: desired.wanted,
         serving: desired.serving.as_ref().map(|r| r.version),
         target: desired.target.as_ref().map(|t| t.release.version),
+        rollout: desired.target.as_ref().map(|target| target::report(scene, target, &division)),
         settled: draft.actions.is_empty() && draft.waits.is_empty(),
         routed,
         services: std::mem::take(&mut draft.services),

@@ -15,6 +15,8 @@ use crate::kernel::name::ServiceName;
 use crate::releases::rollout::Step;
 use crate::scheduler::model::{Action, DesiredEnvironment, Target};
 use crate::scheduler::policy::planted;
+use crate::scheduler::report::{RolloutReport, RolloutService};
+use crate::stack::lifecycle::Cause;
 use crate::stack::model::FailureAction;
 use crate::stack::{Service, ServiceKind};
 
@@ -294,4 +296,29 @@ fn owes(scene: &Scene<'_>, desired: &DesiredEnvironment, target: &Target) -> Opt
         }
     }
     None
+}
+
+/// What people see of it.
+pub(super) fn report(scene: &Scene<'_>, target: &Target, division: &Division<'_>) -> RolloutReport {
+    let progress = &target.progress;
+    let service = |line: &Line<'_>| RolloutService {
+        name: line.name.to_string(),
+        strategy: line.service.rollout.strategy.as_str(),
+        step: progress.steps.get(line.name).map(|s| s.index + 1),
+        steps: u32::try_from(line.service.rollout.steps.len()).unwrap_or(u32::MAX),
+        percent: line.share,
+    };
+    RolloutReport {
+        version: target.release.version,
+        since: target.since,
+        cause: Cause {
+            cause: progress.cause.clone(),
+            actor: progress.actor.clone(),
+            revision: target.release.version.revision,
+            deadline: Some(last_progress(target).plus_ms(limit_ms(scene, target))),
+        },
+        paused_by: progress.paused.as_ref().map(|p| p.by.clone()),
+        withdrawn: progress.withdrawn.as_ref().map(|w| w.reason.clone()),
+        services: division.lines.iter().filter(|l| l.part == Part::Target).map(service).collect(),
+    }
 }

@@ -10,6 +10,7 @@ use crate::kernel::clock::Timestamp;
 use crate::scheduler::model::{Action, StopCause, network_name};
 use crate::scheduler::policy::planted;
 use crate::scheduler::report::ServiceReport;
+use crate::stack::lifecycle::State;
 use crate::stack::model::{Care, RestartCondition};
 use crate::stack::{Service, ServiceKind};
 
@@ -56,6 +57,7 @@ pub(super) fn bring_up<'a>(
     for line in division.lines.iter().filter(|l| l.part == part) {
         let set = scene.set(line.release, line.name);
         let (mut healthy, mut fresh, mut wanted) = (0, 0, 0);
+        let alarms = draft.alarms.len();
         let mut details = Vec::new();
         for slot in line.slots() {
             wanted += 1;
@@ -81,9 +83,30 @@ pub(super) fn bring_up<'a>(
             kind: line.service.kind,
             version: line.version(),
             serving: part == Part::Serving,
+            state: state(scene, line, (wanted, healthy, fresh), draft.alarms.len() > alarms),
+            life: None,
             wanted,
             healthy,
         });
+    }
+}
+
+/// Where a service stands by what its instances do.
+fn state(scene: &Scene<'_>, line: &Line<'_>, (wanted, healthy, fresh): (u32, u32, u32), alarmed: bool) -> State {
+    let target = scene.desired.and_then(|d| d.target.as_ref());
+    let serving = scene.desired.and_then(|d| d.serving.as_ref());
+    let changing = target.filter(|t| {
+        serving.is_some_and(|r| r.version_of(line.name) != t.release.version_of(line.name))
+            && t.release.stack.services.contains_key(line.name)
+    });
+    match changing {
+        _ if alarmed => State::Failed,
+        Some(t) if t.progress.at_once || t.progress.withdrawn.is_some() => State::Rollback,
+        Some(_) => State::Update,
+        None if healthy == wanted => State::Run,
+        None if line.part == Part::Serving && fresh > 0 && fresh + healthy == wanted && healthy > 0 => State::Scale,
+        None if fresh == wanted => State::Provision,
+        None => State::Ready,
     }
 }
 

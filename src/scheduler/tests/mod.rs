@@ -3,6 +3,7 @@
 mod edits;
 mod fixtures;
 mod live;
+mod live_rollouts;
 mod platform;
 mod properties;
 mod rollouts;
