@@ -91,18 +91,17 @@ impl Scheduler {
                 }
             }
             Action::MarkServing { version, warm_until, .. } => {
-                if releases::mark_serving(tx, tenant, environment, (*version).into(), *warm_until).await? {
-                    tracing::info!(environment.id = %environment, revision = version.revision, "a release serves");
-                }
+                let serves = releases::mark_serving(tx, tenant, environment, (*version).into(), *warm_until).await?;
+                tracing::info!(environment.id = %environment, revision = version.revision, serves, "a release passed");
             }
             Action::Step { version, service, step, .. } => {
-                let change = |p: &mut Progress| drop(p.steps.insert(service.clone(), step.clone()));
+                let change = |p: &mut Progress| p.steps.insert(service.clone(), step.clone());
                 releases::change_progress(tx, tenant, environment, (*version).into(), change).await?;
                 tracing::info!(environment.id = %environment, revision = version.revision, %service, step = step.index, "a canary came a step further");
             }
             Action::Hold { version, reason, .. } => {
                 // Somebody may have paused it in the same moment; then it is held already.
-                let change = |p: &mut Progress| drop(p.pause("its failure policy", now));
+                let change = |p: &mut Progress| p.pause("its failure policy", now);
                 releases::change_progress(tx, tenant, environment, (*version).into(), change).await?;
                 tracing::warn!(environment.id = %environment, revision = version.revision, reason, "a rollout is held");
             }

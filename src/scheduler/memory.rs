@@ -299,6 +299,13 @@ impl Memory {
     /// It was carried out, or not.
     pub fn ended(&mut self, action: &Action, outcome: Outcome, now: Timestamp) {
         self.busy.remove(&action.subject());
+        // A stop that did not come about is none that was asked for.
+        if let Action::Stop { id, cause: StopCause::Retired, .. } = action
+            && outcome != Outcome::Done
+            && let Some(facts) = self.facts.get_mut(id)
+        {
+            facts.stop_asked = false;
+        }
         let (Action::Start { key, .. } | Action::Restart { key, .. }) = action else { return };
         match outcome {
             Outcome::Unknown => {}

@@ -10,9 +10,11 @@ use tokio::sync::watch;
 
 use super::handle::{Scheduler, lock};
 use super::https;
+use super::plan::analysis::{Latencies, Tally};
 use crate::certificates::model::Serving;
 use crate::ingress;
 use crate::ingress::snapshot::{Route, Snapshot, VERSION};
+use crate::ingress::status::UpstreamStatus;
 use crate::kernel::error::chain;
 
 /// Pause before a table the ingress did not take is sent again.
@@ -20,7 +22,7 @@ const TRY_AGAIN: Duration = Duration::from_millis(200);
 /// Status is asked so often while a table waits to be acknowledged or requests are being finished.
 const LOOK_WHILE_DRAINING: Duration = Duration::from_millis(100);
 /// The same when nothing is going on: an ingress that started anew must get the table.
-const LOOK_IN_PEACE: Duration = Duration::from_secs(1);
+const LOOK_IN_PEACE: Duration = Duration::from_secs(2);
 /// One question to the ingress may take so long.
 const ANSWER_DEADLINE: Duration = Duration::from_secs(5);
 

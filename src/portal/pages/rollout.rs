@@ -1,5 +1,6 @@
 //! The buttons of a rollout under way, and of a service that was left to a person. They stand on the overview.
 
+use axum::extract::Form;
 use serde::Deserialize;
 
 use crate::api::access::{App, In, State};
@@ -7,7 +8,6 @@ use crate::apps::{AppPath, Caller, RolloutCommand};
 use crate::portal::PortalState;
 use crate::portal::answer::{self, Answer};
 use crate::portal::context::app_path;
-use crate::portal::forms::Form;
 
 async fn change(portal: &PortalState, caller: &Caller, app: &AppPath, command: RolloutCommand) -> Answer {
     portal.apps.change_rollout(caller, app, command).await?;

@@ -183,7 +183,7 @@ fn divide_old<'a>(
         }
         Course::Rolling(pace) => {
             let sides = rolling::Sides::of(scene, desired, serving, target, line.name);
-            line.keep = sides.old(&pace, scene, target);
+            line.keep = sides.keep_old(&pace, scene, target);
         }
     }
 }
@@ -206,7 +206,7 @@ fn divide_new<'a>(scene: &Scene<'a>, desired: &'a DesiredEnvironment, target: &'
         }
         Course::Rolling(pace) => {
             let sides = rolling::Sides::of(scene, desired, serving, target, line.name);
-            line.keep = sides.new(&pace, scene, target);
+            line.keep = sides.keep_new(&pace, scene, target);
             line.join = true;
         }
         Course::Canary(rollout) => {

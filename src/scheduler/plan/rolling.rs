@@ -52,7 +52,7 @@ impl<'a, 'b> Sides<'a, 'b> {
     }
 
     /// The old instances that shall still be there.
-    pub(super) fn old(&self, pace: &Pace, scene: &Scene<'a>, target: &Target) -> Keep {
+    pub(super) fn keep_old(&self, pace: &Pace, scene: &Scene<'a>, target: &Target) -> Keep {
         if target.progress.withdrawn.is_some() {
             return self.old.grow(self.new.left(&self.old, pace, scene), pace, true);
         }
@@ -61,7 +61,7 @@ impl<'a, 'b> Sides<'a, 'b> {
     }
 
     /// The new instances that may be there by now.
-    pub(super) fn new(&self, pace: &Pace, scene: &Scene<'a>, target: &Target) -> Keep {
+    pub(super) fn keep_new(&self, pace: &Pace, scene: &Scene<'a>, target: &Target) -> Keep {
         if target.progress.withdrawn.is_some() {
             return Keep::Some(self.new.best(self.new.left(&self.old, pace, scene), scene));
         }

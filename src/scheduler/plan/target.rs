@@ -270,7 +270,7 @@ fn take_back<'a>(
         _ => {
             let reason = withdrawn.reason.clone();
             draft.gives_up = true;
-            return scene.act(draft, Action::FailTarget { environment, version, reason });
+            scene.act(draft, Action::FailTarget { environment, version, reason });
         }
     }
 }
