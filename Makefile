@@ -23,6 +23,7 @@ test: prepare ## every test, with a real Docker and a real browser
 bench: prepare ## measure what docs/BENCHMARKS.md promises
 	$(CARGO) build --release --locked
 	benches/promises.py "$${CARGO_TARGET_DIR:-target}/x86_64-unknown-linux-gnu/release/wharf"
+	$(CARGO) bench --locked --bench scheduler
 
 lint: ## formatting and warnings
 	$(CARGO) fmt --check

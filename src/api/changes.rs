@@ -23,7 +23,7 @@ use super::model::Rollback;
 use super::problem::Problem;
 use super::reply::{Accepted, Page, Paging, accepted};
 use super::routes::APP;
-use crate::apps::{ImageDeploy, OperationView, RevisionView, SourceDeploy};
+use crate::apps::{ImageDeploy, OperationView, RevisionView, RolloutCommand, RolloutView, SourceDeploy};
 
 /// Set how many instances run.
 #[utoipa::path(put, context_path = APP, path = "/formation", tag = "operate",
@@ -84,6 +84,94 @@ pub(super) async fn rollback(
 ) -> Result<Accepted, Problem> {
     let to = request.and_then(|Json(r)| r.revision);
     Ok(accepted(api.apps.rollback(&caller, &app, to).await?))
+}
+
+/// Show the rollout under way.
+///
+/// `null` when nothing is on its way.
+#[utoipa::path(get, context_path = APP, path = "/rollout", tag = "releases",
+    responses((status = 200, description = "The release that is taking over, and how far it is", body = Option<RolloutView>)))]
+pub(super) async fn rollout(
+    State(api): State<ApiState>,
+    In(caller): In,
+    App(app): App,
+) -> Result<Json<Option<RolloutView>>, Problem> {
+    Ok(Json(api.apps.rollout(&caller, &app).await?))
+}
+
+/// Pause the rollout under way.
+#[utoipa::path(post, context_path = APP, path = "/rollout/pause", tag = "releases",
+    responses((status = 204, description = "Nothing changes until it is resumed, promoted or aborted")))]
+pub(super) async fn pause(state: State<ApiState>, caller: In, app: App) -> Result<StatusCode, Problem> {
+    change_rollout(state, caller, app, RolloutCommand::Pause).await
+}
+
+/// Let a paused rollout go on.
+#[utoipa::path(post, context_path = APP, path = "/rollout/resume", tag = "releases",
+    responses((status = 204, description = "It goes on")))]
+pub(super) async fn resume(state: State<ApiState>, caller: In, app: App) -> Result<StatusCode, Problem> {
+    change_rollout(state, caller, app, RolloutCommand::Resume).await
+}
+
+/// How far to promote.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Promote {
+    /// Give the new release all traffic, without further steps.
+    #[serde(default)]
+    full: bool,
+}
+
+/// End the present step of a canary.
+#[utoipa::path(post, context_path = APP, path = "/rollout/promote", tag = "releases", params(Promote),
+    responses((status = 204, description = "It goes to its next step, or takes all traffic")))]
+pub(super) async fn promote(
+    state: State<ApiState>,
+    caller: In,
+    app: App,
+    Query(how): Query<Promote>,
+) -> Result<StatusCode, Problem> {
+    change_rollout(state, caller, app, RolloutCommand::Promote { full: how.full }).await
+}
+
+/// Take the rollout under way back.
+#[utoipa::path(post, context_path = APP, path = "/rollout/abort", tag = "releases",
+    responses((status = 204, description = "What served before serves on")))]
+pub(super) async fn abort(state: State<ApiState>, caller: In, app: App) -> Result<StatusCode, Problem> {
+    change_rollout(state, caller, app, RolloutCommand::Abort).await
+}
+
+async fn change_rollout(
+    State(api): State<ApiState>,
+    In(caller): In,
+    App(app): App,
+    command: RolloutCommand,
+) -> Result<StatusCode, Problem> {
+    api.apps.change_rollout(&caller, &app, command).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// A service to try again.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Retry {
+    /// Its name.
+    service: String,
+}
+
+/// Try a service again that was left to a person.
+#[utoipa::path(post, context_path = APP, path = "/retry", tag = "operate",
+    request_body(content = Retry, example = json!({"service": "db"})),
+    responses((status = 204, description = "Its instances are started again")))]
+pub(super) async fn retry(
+    State(api): State<ApiState>,
+    In(caller): In,
+    App(app): App,
+    Json(what): Json<Retry>,
+) -> Result<StatusCode, Problem> {
+    api.apps.retry(&caller, &app, &what.service).await?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 /// Deploy an image.

@@ -8,7 +8,7 @@ use crate::kernel::id::OperationId;
 use crate::kernel::name::ServiceName;
 use crate::operations::{BeginError, Kind, NewOperation, Operation};
 use crate::pipelines::{Input, recovery::phase};
-use crate::releases::{NewRevision, Stored, store as releases};
+use crate::releases::{Kept, NewRevision, Progress, Stored, store as releases};
 use crate::store::{StoreError, Write};
 use crate::tenancy::model::Environment;
 use crate::tenancy::store::config;
@@ -168,7 +168,9 @@ impl Apps {
         let serving = self.serving(who, &environment).await?;
         let revision = serving.revision.number;
         let mut tx = self.store().write().await?;
-        let attempt = releases::set_target(&mut tx, &who.tenant, &environment.id, revision, self.now()).await?;
+        // Nothing is kept: whoever says restart wants fresh instances of everything.
+        let how = (&Kept::new(), &Progress::begin(&who.actor, Kind::Restart.as_str(), false));
+        let attempt = releases::set_target(&mut tx, &who.tenant, &environment.id, revision, how, self.now()).await?;
         let input = Input::Attempt { revision, generation: attempt.generation, message: "restart".to_owned() };
         let mut new =
             self.new_operation(who, &environment, Kind::Restart, phase::ROLLOUT, &input, CHANGE_DEADLINE_SECONDS);

@@ -19,6 +19,7 @@ pub mod error;
 mod members;
 pub mod model;
 mod projects;
+mod rollouts;
 mod streams;
 mod view;
 

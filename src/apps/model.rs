@@ -86,6 +86,12 @@ pub struct AppDetail {
     pub target_revision: Option<i64>,
     pub config_version: i64,
     pub services: Vec<ServiceView>,
+    /// The release that is taking over, and how far it is.
+    #[serde(default)]
+    pub rollout: Option<RolloutView>,
+    /// What a person must see to, one sentence each.
+    #[serde(default)]
+    pub alarms: Vec<String>,
     /// The operation that is changing the app now.
     pub operation: Option<OperationView>,
     /// RFC 3339.
@@ -99,6 +105,51 @@ pub struct GitRemotes {
     pub ssh: String,
 }
 
+/// A release on its way to the traffic.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct RolloutView {
+    pub revision: i64,
+    pub actor: String,
+    /// `deploy`, `rollback`, `config` …
+    pub cause: String,
+    /// RFC 3339.
+    pub since: String,
+    /// RFC 3339; when it fails unless it comes further.
+    pub deadline_at: Option<String>,
+    /// Who stopped it for a while.
+    pub paused_by: Option<String>,
+    /// Why it is being taken back.
+    pub withdrawn: Option<String>,
+    pub services: Vec<RolloutServiceView>,
+    /// What it waits for, one sentence each.
+    pub waiting_for: Vec<String>,
+}
+
+/// One service of a release on its way.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct RolloutServiceView {
+    pub name: String,
+    /// `rolling`, `blue-green`, `canary` or `recreate`.
+    pub strategy: String,
+    /// The present step of a canary, counted from 1.
+    pub step: Option<u32>,
+    pub steps: u32,
+    /// The share of the requests the new version has, in per cent, where that is fixed.
+    pub percent: Option<u8>,
+}
+
+/// What a person may do to a rollout.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RolloutCommand {
+    Pause,
+    Resume,
+    /// Ends the present step; with `full` all of them.
+    Promote {
+        full: bool,
+    },
+    Abort,
+}
+
 /// One service and its instances.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct ServiceView {
@@ -107,6 +158,20 @@ pub struct ServiceView {
     pub kind: String,
     pub wanted: u32,
     pub healthy: u32,
+    /// `provision`, `ready`, `run`, `update`, `rollback`, `scale`, `destroy` or `failed`.
+    #[serde(default)]
+    pub state: String,
+    /// What brought it there, and who.
+    #[serde(default)]
+    pub cause: String,
+    #[serde(default)]
+    pub actor: String,
+    /// RFC 3339; since when it is in this state.
+    #[serde(default)]
+    pub since: Option<String>,
+    /// RFC 3339; by when this state must be over, where it must.
+    #[serde(default)]
+    pub deadline_at: Option<String>,
     /// What it waits for and why, one sentence each; empty when all is well.
     pub waiting_for: Vec<String>,
     pub instances: Vec<InstanceView>,

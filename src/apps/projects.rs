@@ -144,6 +144,8 @@ impl Apps {
             target_revision: environment.target_revision,
             config_version: environment.config_version,
             services: report.as_ref().map(view::services).unwrap_or_default(),
+            rollout: report.as_ref().and_then(view::rollout),
+            alarms: report.as_ref().map(|r| r.alarms.clone()).unwrap_or_default(),
             operation: active,
             created_at: environment.created_at.rfc3339(),
         })

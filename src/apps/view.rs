@@ -1,23 +1,25 @@
 //! From the platform's own values to those the API and the portal show. Pure.
 
-use super::{AppState, InstanceView, OperationLine, OperationView, RevisionView, ServiceView};
+use super::{
+    AppState, InstanceView, OperationLine, OperationView, RevisionView, RolloutServiceView, RolloutView, ServiceView,
+};
 use crate::kernel::clock::Timestamp;
 use crate::operations::Operation;
 use crate::operations::model::Line;
 use crate::releases::Stored;
-use crate::scheduler::report::{EnvironmentReport, InstanceReport, InstanceState};
+use crate::scheduler::report::{EnvironmentReport, InstanceReport, InstanceState, RolloutService, ServiceReport};
 use crate::stack::ServiceKind;
 use crate::stack::diff::diff;
+use crate::stack::lifecycle::Life;
 use crate::tenancy::model::Environment;
 
 /// Healthy and wanted instances of what serves.
 pub(super) fn totals(report: Option<&EnvironmentReport>) -> (u32, u32) {
     let Some(report) = report else { return (0, 0) };
-    let shown = report.serving.or(report.target);
     report
         .services
         .iter()
-        .filter(|s| Some(s.version) == shown)
+        .filter(|s| s.serving || report.serving.is_none())
         .fold((0, 0), |(healthy, wanted), s| (healthy + s.healthy.min(s.wanted), wanted + s.wanted))
 }
 
@@ -43,14 +45,13 @@ pub(super) fn state(environment: &Environment, report: Option<&EnvironmentReport
 
 /// The services of what serves, then those of what is coming up.
 pub(super) fn services(report: &EnvironmentReport) -> Vec<ServiceView> {
-    let shown = report.serving.or(report.target);
     let mut names: Vec<&str> = report.services.iter().map(|s| s.name.as_str()).collect();
     names.sort_unstable();
     names.dedup();
     names
         .into_iter()
         .map(|name| {
-            let main = report.services.iter().find(|s| s.name == name && Some(s.version) == shown);
+            let main = report.services.iter().find(|s| s.name == name && s.serving);
             let any = main.or_else(|| report.services.iter().find(|s| s.name == name));
             let prefix = format!("{name}.");
             let about = |w: &&String| {
@@ -61,11 +62,43 @@ pub(super) fn services(report: &EnvironmentReport) -> Vec<ServiceView> {
                 kind: any.map_or(ServiceKind::Worker, |s| s.kind).as_str().to_owned(),
                 wanted: any.map_or(0, |s| s.wanted),
                 healthy: any.map_or(0, |s| s.healthy),
+                state: any.map_or(String::new(), |s| s.state.as_str().to_owned()),
+                cause: life(any).map_or(String::new(), |l| l.cause.cause.clone()),
+                actor: life(any).map_or(String::new(), |l| l.cause.actor.clone()),
+                since: life(any).map(|l| l.since.rfc3339()),
+                deadline_at: life(any).and_then(|l| l.cause.deadline).map(Timestamp::rfc3339),
                 waiting_for: report.waits.iter().filter(about).cloned().collect(),
                 instances: report.instances.iter().filter(|i| i.service == name).map(instance).collect(),
             }
         })
         .collect()
+}
+
+fn life(service: Option<&ServiceReport>) -> Option<&Life> {
+    service?.life.as_ref()
+}
+
+/// The release that is taking over.
+pub(super) fn rollout(report: &EnvironmentReport) -> Option<RolloutView> {
+    let found = report.rollout.as_ref()?;
+    let service = |s: &RolloutService| RolloutServiceView {
+        name: s.name.clone(),
+        strategy: s.strategy.to_owned(),
+        step: s.step,
+        steps: s.steps,
+        percent: s.percent,
+    };
+    Some(RolloutView {
+        revision: found.version.revision,
+        actor: found.cause.actor.clone(),
+        cause: found.cause.cause.clone(),
+        since: found.since.rfc3339(),
+        deadline_at: found.cause.deadline.map(Timestamp::rfc3339),
+        paused_by: found.paused_by.clone(),
+        withdrawn: found.withdrawn.clone(),
+        services: found.services.iter().map(service).collect(),
+        waiting_for: report.waits.clone(),
+    })
 }
 
 fn instance(i: &InstanceReport) -> InstanceView {

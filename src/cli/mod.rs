@@ -26,6 +26,7 @@ mod people;
 mod platform;
 mod ps;
 mod releases;
+mod rollout;
 mod run;
 mod setup;
 mod status;
@@ -91,6 +92,11 @@ enum Command {
     Releases(releases::Releases),
     /// Go back to an earlier release
     Rollback(releases::Rollback),
+    /// Watch, pause, resume, promote and abort a rollout under way
+    #[command(subcommand)]
+    Rollout(rollout::Command),
+    /// Try a service again that was left to a person
+    Retry(rollout::Retry),
     /// List, watch and cancel operations
     #[command(subcommand)]
     Ops(ops::Command),
@@ -199,6 +205,8 @@ async fn dispatch(global: &Global, command: Command) -> Result<u8, Failure> {
         Command::Certs(c) => certs::run(global, c).await,
         Command::Releases(c) => releases::list(global, c).await,
         Command::Rollback(c) => releases::rollback(global, c).await,
+        Command::Rollout(c) => rollout::run(global, c).await,
+        Command::Retry(c) => rollout::retry(global, c).await,
         Command::Ops(c) => ops::run(global, c).await,
         Command::Build(c) => build::run(&c),
         Command::Login(c) => account::login(global, c).await,

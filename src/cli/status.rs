@@ -5,7 +5,7 @@ use clap::Args;
 use super::apps::name_of;
 use super::context::{Context, Global};
 use super::failure::Failure;
-use super::output;
+use super::{output, rollout};
 use crate::apps::{AppDetail, ServiceView};
 
 /// Show an app.
@@ -41,9 +41,16 @@ pub(super) async fn run(global: &Global, _args: Status) -> Result<(), Failure> {
     if app.revision.is_none() && app.operation.is_none() {
         println!("  Deploy it: git push {} main", app.git.http);
     }
+    for alarm in &app.alarms {
+        println!("  {} {alarm}", console::style("needs you:").red().bold());
+    }
+    for line in app.rollout.iter().flat_map(rollout::lines) {
+        println!("  {line}");
+    }
     for service in &app.services {
         println!();
-        println!("{} ({}): {} of {} healthy", service.name, service.kind, service.healthy, service.wanted);
+        let state = output::state(&service.state);
+        println!("{} ({}): {state}, {} of {} healthy", service.name, service.kind, service.healthy, service.wanted);
         for wait in &service.waiting_for {
             println!("  waiting: {wait}");
         }

@@ -131,6 +131,17 @@ struct UpstreamShard {
     /// Peak-sensitive moving average of the time to the response head in microseconds, and when it was updated.
     ewma_us: AtomicU64,
     ewma_at_ms: AtomicU64,
+    /// What came back; made with the first answer, as most upstreams of most threads never have one.
+    answers: OnceLock<Box<Answers>>,
+}
+
+/// The answers of one upstream to one thread: what versions are compared by.
+#[derive(Debug, Default)]
+pub(crate) struct Answers {
+    /// Those of the 5xx class.
+    pub errors: AtomicU64,
+    /// Until the head of the response.
+    pub latency: Histogram,
 }
 
 /// One upstream, alive as long as a table or a request uses it.
@@ -193,6 +204,20 @@ impl UpstreamState {
         let new = if micros as f64 > old { micros as f64 } else { micros as f64 * (1.0 - keep) + old * keep };
         shard.ewma_us.store(new as u64, Relaxed);
         shard.ewma_at_ms.store(now_ms, Relaxed);
+    }
+
+    /// Counts the head of a response.
+    pub(crate) fn answered(&self, worker: usize, status: u16, micros: u64) {
+        let answers = self.shards[worker].answers.get_or_init(Box::default);
+        if status >= 500 {
+            bump(&answers.errors, 1);
+        }
+        answers.latency.record(micros);
+    }
+
+    /// The answers to each thread that had some.
+    pub(crate) fn answers(&self) -> impl Iterator<Item = &Answers> {
+        self.shards.iter().filter_map(|shard| shard.answers.get().map(AsRef::as_ref))
     }
 
     /// Connecting failed: avoid it for a while, longer each time.

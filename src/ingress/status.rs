@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use serde::{Deserialize, Serialize};
 
 use super::engine::Engine;
-use super::histogram::{BUCKETS, SCALE};
+use super::histogram::{BUCKETS, Histogram, SCALE};
 use super::stats::RouteStats;
 
 /// Answer to `GET /v1/status`.
@@ -77,6 +77,11 @@ pub struct UpstreamStatus {
     pub checks_fail: bool,
     /// Taken out of traffic by an operator.
     pub drained: bool,
+    /// Answers of the 5xx class.
+    pub errors: u64,
+    /// Time to the head of its responses.
+    #[serde(skip_serializing_if = "Latency::is_empty")]
+    pub latency: Latency,
 }
 
 /// Counters of one route since the process started.
@@ -132,6 +137,8 @@ pub(crate) fn gather(engine: &Engine, draining: bool) -> Status {
             failures: state.bad_answers(),
             checks_fail: state.health.fails_checks(),
             drained: state.health.is_drained(),
+            errors: state.answers().map(|a| a.errors.load(std::sync::atomic::Ordering::Relaxed)).sum(),
+            latency: latency(state.answers().map(|a| &a.latency)),
         })
         .collect();
     Status {
@@ -161,19 +168,38 @@ pub(crate) fn gather(engine: &Engine, draining: bool) -> Status {
 fn route_status(id: &str, stats: &RouteStats) -> RouteStatus {
     use std::sync::atomic::Ordering::Relaxed;
     let mut status = RouteStatus { id: id.to_owned(), ..RouteStatus::default() };
-    let mut counts = [0u64; BUCKETS];
     for shard in stats.shards() {
         for (sum, class) in status.classes.iter_mut().zip(&shard.classes) {
             *sum += class.load(Relaxed);
         }
         status.bytes_in += shard.bytes_in.load(Relaxed);
         status.bytes_out += shard.bytes_out.load(Relaxed);
-        shard.latency.add_to(&mut counts, &mut status.latency.sum_us);
     }
+    status.latency = latency(stats.shards().map(|shard| &shard.latency));
+    status
+}
+
+/// The sum of several threads' histograms.
+fn latency<'a>(histograms: impl Iterator<Item = &'a Histogram>) -> Latency {
+    let mut counts = [0u64; BUCKETS];
+    let mut sum_us = 0;
+    histograms.for_each(|histogram| histogram.add_to(&mut counts, &mut sum_us));
     let first = counts.iter().position(|count| *count > 0).unwrap_or(0);
     let end = counts.iter().rposition(|count| *count > 0).map_or(first, |last| last + 1);
-    status.latency.scale = SCALE;
-    status.latency.offset = first as u32;
-    status.latency.counts = counts[first..end].to_vec();
-    status
+    Latency { scale: SCALE, offset: first as u32, counts: counts[first..end].to_vec(), sum_us }
+}
+
+impl Latency {
+    fn is_empty(&self) -> bool {
+        self.counts.is_empty()
+    }
+
+    /// The counts by the upper bound of their bucket in microseconds, ascending.
+    #[must_use]
+    pub fn bounds(&self) -> Vec<(u64, u64)> {
+        let per_doubling = f64::from(1u32 << self.scale.min(20));
+        let bound = |i: usize| (f64::from(self.offset) + i as f64 + 1.0) / per_doubling;
+        let buckets = self.counts.iter().enumerate().filter(|(_, n)| **n > 0);
+        buckets.map(|(i, n)| (bound(i).exp2().ceil() as u64, *n)).collect()
+    }
 }

@@ -23,7 +23,7 @@ use thiserror::Error;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use crate::kernel::clock::Clock;
+use crate::kernel::clock::{Clock, Timestamp};
 use crate::kernel::id::{EnvironmentId, OperationId};
 use crate::kernel::random::Random;
 use crate::store::{Store, StoreError, Write};
@@ -127,6 +127,16 @@ impl Operations {
         tx.commit().await?;
         self.ring();
         Ok(())
+    }
+
+    /// Gives it until then: what it waits for has deadlines of its own, and may lawfully take longer.
+    ///
+    /// # Errors
+    /// When the database cannot be written.
+    pub async fn extend(&self, id: &OperationId, deadline_at: Timestamp) -> Result<(), StoreError> {
+        let mut tx = self.inner.store.write().await?;
+        store::set_deadline(&mut tx, id, deadline_at).await?;
+        Ok(tx.commit().await?)
     }
 
     /// The same within the caller's transaction.

@@ -83,6 +83,17 @@ pub(super) async fn mark_running(
     Ok(())
 }
 
+/// Moves the deadline of an operation that has not ended.
+///
+/// # Errors
+/// When the database cannot be written.
+pub(super) async fn set_deadline(tx: &mut Write, id: &OperationId, deadline_at: Timestamp) -> Result<(), StoreError> {
+    sqlx::query!("UPDATE operations SET deadline_at = ? WHERE id = ? AND finished_at IS NULL", deadline_at, id)
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
+}
+
 pub(super) async fn set_phase(tx: &mut Write, id: &OperationId, phase: &str) -> Result<(), StoreError> {
     sqlx::query!("UPDATE operations SET phase = ? WHERE id = ?", phase, id).execute(&mut **tx).await?;
     Ok(())

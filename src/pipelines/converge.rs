@@ -4,12 +4,16 @@ use std::time::Duration;
 
 use super::Deployer;
 use super::drive::{Failure, Progress};
+use crate::kernel::clock::Timestamp;
 use crate::releases::{Attempt, store as releases};
 
 /// The state is looked at at least so often, should a hint be lost.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// How long a release that serves waits for the ingress to say that it has the routes.
 const INGRESS_PATIENCE: Duration = Duration::from_secs(15);
+
+/// An operation that waits for a rollout is given more time when it has less than this.
+const MARGIN_MS: i64 = 120_000;
 
 /// What is waited for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,6 +31,7 @@ impl Deployer {
         let mut said = Vec::new();
         scheduler.nudge();
         let begun = scheduler.passes();
+        let mut deadline = job.operation.deadline_at;
         loop {
             let changed = scheduler.changed();
             match goal {
@@ -45,12 +50,31 @@ impl Deployer {
                 }
             }
             self.say_waits(job, &mut said).await;
+            deadline = self.keep_alive(job, goal, deadline).await?;
             tokio::select! {
                 () = changed => {}
                 () = tokio::time::sleep(LOOK_AGAIN) => {}
                 () = job.cancel.cancelled() => return Err(Failure::Cancelled),
             }
         }
+    }
+
+    /// A rollout that takes its time lawfully (steps, pauses, people) is not cut off: the planner, which sees it, ends it by
+    /// its own deadlines. While the planner sees nothing, the operation's deadline stands.
+    async fn keep_alive(&self, job: &Progress<'_>, goal: WaitFor, deadline: Timestamp) -> Result<Timestamp, Failure> {
+        let now = self.parts.clock.now();
+        let scheduler = &self.parts.scheduler;
+        let WaitFor::Attempt(attempt) = goal else { return Ok(deadline) };
+        if deadline.since_ms(now) >= MARGIN_MS || scheduler.blind().is_some() {
+            return Ok(deadline);
+        }
+        let report = scheduler.report(&job.environment.id).and_then(|r| r.rollout);
+        if report.is_none_or(|r| Attempt::from(r.version) != attempt) {
+            return Ok(deadline);
+        }
+        let deadline = now.plus_ms(2 * MARGIN_MS);
+        job.operations.extend(&job.operation.id, deadline).await?;
+        Ok(deadline)
     }
 
     /// Nobody is told that a release is live while requests may still reach the one before. An ingress that does not

@@ -7,8 +7,9 @@ use super::input::Input;
 use super::recovery::phase;
 use super::{Deployer, build, stack};
 use crate::kernel::error::chain;
-use crate::operations::{Log, Operation, Operations, State};
-use crate::releases::{Attempt, NewRevision, store as releases};
+use crate::operations::{Kind, Log, Operation, Operations, State};
+use crate::releases::model::unchanged;
+use crate::releases::{Attempt, Kept, NewRevision, Progress as Rollout, Warm, store as releases};
 use crate::stack::{ImageRef, Stack};
 use crate::store::StoreError;
 use crate::tenancy::access::Tenant;
@@ -46,6 +47,16 @@ impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
         Self::platform("the platform's database could not be used", &error)
     }
+}
+
+/// A release kept warm for less than this is too near its end to be used.
+const WARM_MARGIN_MS: i64 = 2_000;
+
+/// How an attempt begins.
+struct Beginning {
+    kept: Kept,
+    progress: Rollout,
+    warm: Option<Warm>,
 }
 
 /// One operation under way.
@@ -220,12 +231,44 @@ impl Deployer {
     async fn roll_out(&self, job: &Progress<'_>, number: i64) -> Result<String, Failure> {
         let parts = &self.parts;
         job.log.step(format!("Rolling out v{number}")).await;
+        let begin = self.beginning(job, number).await?;
         let mut tx = parts.store.write().await?;
-        let attempt = releases::set_target(&mut tx, job.tenant, &job.environment.id, number, parts.clock.now()).await?;
+        let (environment, now) = (&job.environment.id, parts.clock.now());
+        let attempt = match &begin.warm {
+            Some(warm) => {
+                releases::set_warm_target(&mut tx, job.tenant, environment, warm, &begin.progress, now).await?
+            }
+            None => {
+                let how = (&begin.kept, &begin.progress);
+                releases::set_target(&mut tx, job.tenant, environment, number, how, now).await?
+            }
+        };
         parts.operations.phase_in(&mut tx, &job.operation.id, phase::ROLLOUT).await?;
         parts.operations.set_revision(&mut tx, &job.operation.id, number).await?;
         tx.commit().await.map_err(StoreError::from)?;
         self.finish_rollout(job, attempt).await
+    }
+
+    /// How the attempt begins: what of what serves it takes over as it is, or, on the way back, the instances that were
+    /// kept for that.
+    async fn beginning(&self, job: &Progress<'_>, number: i64) -> Result<Beginning, Failure> {
+        let (store, environment) = (&self.parts.store, &job.environment.id);
+        let operation = job.operation;
+        let back = operation.kind == Kind::Rollback;
+        let progress = Rollout::begin(&operation.actor, operation.kind.as_str(), back);
+        let desired = releases::desired(store, job.tenant, environment).await?;
+        let Some((desired, serving)) = desired.and_then(|d| d.serving.map(|s| (d, s))) else {
+            return Ok(Beginning { kept: Kept::new(), progress, warm: None });
+        };
+        let soon = self.parts.clock.now().plus_ms(WARM_MARGIN_MS);
+        let warm = desired.warm.filter(|w| back && w.attempt.revision == number && w.until > soon);
+        let old = releases::get(store, job.tenant, environment, serving.revision).await?;
+        let new = releases::get(store, job.tenant, environment, number).await?;
+        let kept = match (old, new) {
+            (Some(old), Some(new)) => unchanged(&old.revision, serving, &desired.serving_kept, &new.revision),
+            _ => Kept::new(),
+        };
+        Ok(Beginning { kept, progress, warm })
     }
 
     async fn resume_rollout(&self, job: &Progress<'_>) -> Result<String, Failure> {

@@ -9,7 +9,7 @@ use super::PortalState;
 use super::outer::{FACE, finish};
 use super::pages::{
     account, apps, config, deploys, domains, error, home, login, logs, members, new_app, new_organisation, new_person,
-    operation, overview, releases, settings, setup, statics,
+    operation, overview, releases, rollout, settings, setup, statics,
 };
 use crate::api::access::{Account, Mounted, Operator, Permission, Public, Routes, Within};
 
@@ -90,6 +90,11 @@ fn app_changes(table: Table) -> Table {
     table
         .post(&path("/deploys/{operation}/cancel"), Within(Permission::AppDeploy), operation::cancel)
         .post(&path("/releases/rollback"), Within(Permission::AppDeploy), releases::roll_back)
+        .post(&path("/rollout/pause"), Within(Permission::AppDeploy), rollout::pause)
+        .post(&path("/rollout/resume"), Within(Permission::AppDeploy), rollout::resume)
+        .post(&path("/rollout/promote"), Within(Permission::AppDeploy), rollout::promote)
+        .post(&path("/rollout/abort"), Within(Permission::AppDeploy), rollout::abort)
+        .post(&path("/retry"), Within(Permission::AppOperate), rollout::retry)
         .post(&path("/config"), Within(Permission::AppConfig), config::change)
         .post(&path("/domains"), Within(Permission::AppDomains), domains::add)
         .post(&path("/domains/remove"), Within(Permission::AppDomains), domains::remove)

@@ -126,6 +126,27 @@ fn instance(name: &str, revision: i64, state: &str, detail: Option<&str>) -> Ins
     }
 }
 
+fn rollout() -> RolloutView {
+    let web = RolloutServiceView {
+        name: "web".into(),
+        strategy: "canary".into(),
+        step: Some(1),
+        steps: 3,
+        percent: Some(10),
+    };
+    RolloutView {
+        revision: 42,
+        actor: "ada@acme.example".into(),
+        cause: "deploy".into(),
+        since: before(90),
+        deadline_at: Some(before(-500)),
+        paused_by: None,
+        withdrawn: None,
+        services: vec![web],
+        waiting_for: vec!["web: step 1 of 3, v42 has 10 % of the requests; the next one comes in 20 s".into()],
+    }
+}
+
 /// An app of that state.
 pub(crate) fn app(state: AppState) -> AppView {
     let empty = state == AppState::Empty;
@@ -135,6 +156,11 @@ pub(crate) fn app(state: AppState) -> AppView {
         kind: "web".into(),
         wanted: 2,
         healthy: if deploying { 1 } else { 2 },
+        state: "run".into(),
+        cause: "deploy".into(),
+        actor: "ada@acme.example".into(),
+        since: Some(before(7_300)),
+        deadline_at: None,
         waiting_for: if deploying {
             vec!["web.3 to pass its health check GET /healthz (503 for 12 s; it has 48 s left)".into()]
         } else {
@@ -160,6 +186,11 @@ pub(crate) fn app(state: AppState) -> AppView {
         kind: "worker".into(),
         wanted: 1,
         healthy: 0,
+        state: "run".into(),
+        cause: "deploy".into(),
+        actor: "ada@acme.example".into(),
+        since: Some(before(7_300)),
+        deadline_at: None,
         waiting_for: vec!["the next start in 14 s: it exited with status 1 twice within a minute".into()],
         instances: vec![instance(
             "worker.1",
@@ -177,6 +208,12 @@ pub(crate) fn app(state: AppState) -> AppView {
     };
     let host = "shop.wharf.example.net";
     let detail = AppDetail {
+        rollout: deploying.then(rollout),
+        alarms: if state == AppState::Degraded {
+            vec!["db.1 was restarted 3 times in a row and exited with code 1 again; wharf retry db".into()]
+        } else {
+            vec![]
+        },
         tenant: "acme".into(),
         project: "shop".into(),
         environment: "production".into(),

@@ -5,9 +5,13 @@
 //! generation of its own, so that its instances are never mistaken for those of an earlier attempt; a target that
 //! failed is given up by pointing `target` back at `serving`, in one transaction with the reason.
 
+pub mod model;
+pub mod rollout;
 pub mod store;
 
-pub use store::{Attempt, Desired, NewRevision, Stored};
+pub use model::{Attempt, Desired, Kept, Warm};
+pub use rollout::Progress;
+pub use store::{NewRevision, Stored};
 
 #[cfg(test)]
 mod tests;

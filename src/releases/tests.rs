@@ -36,11 +36,12 @@ async fn a_failed_target_gives_way_to_what_serves_and_keeps_its_reason() {
         };
         assert_eq!(store::insert(&mut tx, &tenant, new, now, &random).await.expect("inserts"), expected);
     }
-    let first = store::set_target(&mut tx, &tenant, &env, 1, now).await.expect("targets");
-    assert!(store::mark_serving(&mut tx, &tenant, &env, first).await.expect("serves"));
-    let second = store::set_target(&mut tx, &tenant, &env, 2, now).await.expect("targets");
+    let how = (&super::Kept::new(), &super::Progress::default());
+    let first = store::set_target(&mut tx, &tenant, &env, 1, how, now).await.expect("targets");
+    assert!(store::mark_serving(&mut tx, &tenant, &env, first, None).await.expect("serves"));
+    let second = store::set_target(&mut tx, &tenant, &env, 2, how, now).await.expect("targets");
     assert_eq!((first.generation, second.generation), (1, 2));
-    assert!(!store::mark_serving(&mut tx, &tenant, &env, first).await.expect("is out of date"));
+    assert!(!store::mark_serving(&mut tx, &tenant, &env, first, None).await.expect("is out of date"));
     assert!(!store::fail_target(&mut tx, &stranger, &env, second, "x").await.expect("is not theirs"));
     assert!(store::fail_target(&mut tx, &tenant, &env, second, "exited with code 1").await.expect("gives up"));
     store::forget(&mut tx, &tenant, &env, 1).await.expect("keeps what serves");
@@ -49,7 +50,16 @@ async fn a_failed_target_gives_way_to_what_serves_and_keeps_its_reason() {
     let desired = store::desired(&db, &tenant, &env).await.expect("reads");
     assert_eq!(
         desired,
-        Some(Desired { target: Some((first, now)), serving: Some(first), stopped: false, destroyed: false })
+        Some(Desired {
+            target: Some((first, now)),
+            target_kept: super::Kept::new(),
+            progress: super::Progress::default(),
+            serving: Some(first),
+            serving_kept: super::Kept::new(),
+            warm: None,
+            stopped: false,
+            destroyed: false
+        })
     );
     assert_eq!(store::desired(&db, &stranger, &env).await.expect("reads"), None);
     let all = store::list(&db, &tenant, &env, 10).await.expect("lists");

@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::model::{Desired, DesiredEnvironment, Release, Target, Version, Wanted};
+use super::model::{Desired, DesiredEnvironment, Release, Target, Version, Wanted, Warm};
 use crate::engine::Owner;
 use crate::kernel::id::{EnvironmentId, OperationId};
 use crate::kernel::name::ServiceName;
-use crate::releases::{Attempt, store as releases};
+use crate::releases::{self, Attempt, Kept, store as revisions};
 use crate::stack::Stack;
 use crate::store::{Store, StoreError};
 use crate::tenancy::access::Tenant;
@@ -45,8 +45,8 @@ impl Reader {
     pub(super) async fn read(&mut self, store: &Store, running: Vec<OperationId>) -> Result<Wish, StoreError> {
         let mut wish = Wish { domains: domains::every(store).await?, ..Wish::default() };
         wish.desired.operations = running.into_iter().collect();
-        let mut rows = releases::every_desired(store).await?;
-        let mut formations = releases::every_formation(store).await?;
+        let mut rows = revisions::every_desired(store).await?;
+        let mut formations = revisions::every_formation(store).await?;
         for environment in projects::every(store).await? {
             // One that came between the two looks is found by the next pass.
             if let Some(row) = rows.remove(&environment.id) {
@@ -74,13 +74,21 @@ impl Reader {
             (false, false) => Wanted::Run,
         };
         let serving = match row.serving {
-            Some(attempt) => Some(self.release(store, &tenant, &environment.id, attempt).await?),
+            Some(attempt) => Some(self.release(store, &tenant, &environment.id, attempt, &row.serving_kept).await?),
             None => None,
         };
         // A target that already serves is no change any more.
-        let target = match row.target.filter(|(attempt, _)| row.serving != Some(*attempt)) {
+        let target = match row.rollout() {
             Some((attempt, since)) => {
-                Some(Target { release: self.release(store, &tenant, &environment.id, attempt).await?, since })
+                let release = self.release(store, &tenant, &environment.id, attempt, &row.target_kept).await?;
+                Some(Target { release, since, progress: row.progress })
+            }
+            None => None,
+        };
+        let warm = match &row.warm {
+            Some(warm) => {
+                let release = self.release(store, &tenant, &environment.id, warm.attempt, &warm.kept).await?;
+                Some(Warm { release, until: warm.until })
             }
             None => None,
         };
@@ -89,7 +97,7 @@ impl Reader {
             project: environment.project_id.clone(),
             environment: environment.id.clone(),
         };
-        Ok(DesiredEnvironment { owner, wanted, target, serving, formation })
+        Ok(DesiredEnvironment { owner, wanted, target, serving, warm, formation })
     }
 
     async fn release(
@@ -98,12 +106,13 @@ impl Reader {
         tenant: &Tenant,
         environment: &EnvironmentId,
         attempt: Attempt,
+        kept: &Kept,
     ) -> Result<Release, StoreError> {
         let place = (environment.clone(), attempt.revision);
         let (stack, config_version) = match self.stacks.get(&place) {
             Some(known) => known.clone(),
             None => {
-                let stored = releases::get(store, tenant, environment, attempt.revision).await?.ok_or_else(|| {
+                let stored = revisions::get(store, tenant, environment, attempt.revision).await?.ok_or_else(|| {
                     StoreError::Corrupt(format!(
                         "{environment} wants revision {}, which is not stored",
                         attempt.revision
@@ -114,7 +123,8 @@ impl Reader {
                 read
             }
         };
-        Ok(Release { version: attempt.into(), config_version, stack })
+        let kept = kept.iter().map(|(name, attempt)| (name.clone(), Version::from(*attempt))).collect();
+        Ok(Release { version: attempt.into(), config_version, stack, kept })
     }
 
     fn forget_unwanted(&mut self, desired: &Desired) {

@@ -10,12 +10,13 @@ use tokio_util::task::TaskTracker;
 use super::desired::Wish;
 use super::handle::{Scheduler, lock};
 use super::memory::Outcome;
-use super::model::{Action, version_of};
+use super::model::{Action, Release, version_of};
 use super::spec;
 use crate::engine::{EngineError, InstanceKey, InstanceSpec, Owner};
 use crate::kernel::error::chain;
-use crate::releases::store as releases;
-use crate::store::StoreError;
+use crate::kernel::id::EnvironmentId;
+use crate::releases::{Attempt, Progress, store as releases};
+use crate::store::{StoreError, Write};
 use crate::tenancy::access::Tenant;
 use crate::tenancy::store::config;
 
@@ -39,8 +40,7 @@ impl Scheduler {
     /// Carries the actions of a plan out: what concerns only the database at once and together, the rest in the
     /// background, each on its own.
     pub(super) async fn execute(&self, actions: Vec<Action>, wish: &Arc<Wish>) {
-        let (decisions, calls): (Vec<Action>, Vec<Action>) =
-            actions.into_iter().partition(|a| matches!(a, Action::MarkServing { .. } | Action::FailTarget { .. }));
+        let (decisions, calls): (Vec<Action>, Vec<Action>) = actions.into_iter().partition(Action::is_decision);
         if !decisions.is_empty() {
             match self.decide(&decisions, wish).await {
                 // What was decided changes what is wanted.
@@ -60,28 +60,58 @@ impl Scheduler {
         let mut tx = self.inner.parts.store.write().await?;
         let mut failures = Vec::new();
         for action in decisions {
-            let (Action::MarkServing { environment, version } | Action::FailTarget { environment, version, .. }) =
-                action
-            else {
-                continue;
-            };
+            let Some(environment) = action.environment() else { continue };
             let Some(desired) = wish.desired.environments.get(environment) else { continue };
             let tenant = Tenant::platform(desired.owner.tenant.clone());
-            let attempt = (*version).into();
-            if let Action::FailTarget { reason, .. } = action {
-                if releases::fail_target(&mut tx, &tenant, environment, attempt, reason).await? {
-                    tracing::info!(environment.id = %environment, revision = version.revision, reason, "a release was given up");
-                    failures.push((environment, attempt, reason.clone()));
-                }
-            } else if releases::mark_serving(&mut tx, &tenant, environment, attempt).await? {
-                tracing::info!(environment.id = %environment, revision = version.revision, "a release serves");
-            }
+            self.decide_one(&mut tx, &tenant, environment, action, &mut failures).await?;
         }
         // Whoever sees the row without its target must find the reason, so the reason comes first.
         for (environment, attempt, reason) in failures {
             self.note_failure(environment, attempt, reason);
         }
         tx.commit().await?;
+        Ok(())
+    }
+
+    async fn decide_one<'a>(
+        &self,
+        tx: &mut Write,
+        tenant: &Tenant,
+        environment: &'a EnvironmentId,
+        action: &Action,
+        failures: &mut Vec<(&'a EnvironmentId, Attempt, String)>,
+    ) -> Result<(), StoreError> {
+        let now = self.inner.parts.clock.now();
+        match action {
+            Action::FailTarget { version, reason, .. } => {
+                let attempt = (*version).into();
+                if releases::fail_target(tx, tenant, environment, attempt, reason).await? {
+                    tracing::info!(environment.id = %environment, revision = version.revision, reason, "a release was given up");
+                    failures.push((environment, attempt, reason.clone()));
+                }
+            }
+            Action::MarkServing { version, warm_until, .. } => {
+                let serves = releases::mark_serving(tx, tenant, environment, (*version).into(), *warm_until).await?;
+                tracing::info!(environment.id = %environment, revision = version.revision, serves, "a release passed");
+            }
+            Action::Step { version, service, step, .. } => {
+                let change = |p: &mut Progress| p.steps.insert(service.clone(), step.clone());
+                releases::change_progress(tx, tenant, environment, (*version).into(), change).await?;
+                tracing::info!(environment.id = %environment, revision = version.revision, %service, step = step.index, "a canary came a step further");
+            }
+            Action::Hold { version, reason, .. } => {
+                // Somebody may have paused it in the same moment; then it is held already.
+                let change = |p: &mut Progress| p.pause("its failure policy", now);
+                releases::change_progress(tx, tenant, environment, (*version).into(), change).await?;
+                tracing::warn!(environment.id = %environment, revision = version.revision, reason, "a rollout is held");
+            }
+            Action::Withdraw { version, reason, .. } => {
+                let change = |p: &mut Progress| p.withdraw(reason, now);
+                releases::change_progress(tx, tenant, environment, (*version).into(), change).await?;
+                tracing::info!(environment.id = %environment, revision = version.revision, reason, "a release is taken back");
+            }
+            _ => {}
+        }
         Ok(())
     }
 
@@ -118,7 +148,12 @@ impl Scheduler {
             Action::Restart { id, .. } => engine.restart(id).await,
             Action::Stop { id, grace_seconds, .. } => engine.stop(id, *grace_seconds).await,
             Action::Remove { id, .. } | Action::RemoveTask { id, .. } => engine.remove(id).await,
-            Action::MarkServing { .. } | Action::FailTarget { .. } => Ok(()),
+            // These are decisions, and change no container.
+            Action::MarkServing { .. }
+            | Action::FailTarget { .. }
+            | Action::Step { .. }
+            | Action::Hold { .. }
+            | Action::Withdraw { .. } => Ok(()),
         }
     }
 
@@ -126,7 +161,8 @@ impl Scheduler {
         let gone = || "it is not wanted any more".to_owned();
         let environment = wish.environments.get(&key.environment).ok_or_else(gone)?;
         let desired = wish.desired.environments.get(&key.environment).ok_or_else(gone)?;
-        let release = desired.releases().find(|r| r.version == version_of(key)).ok_or_else(gone)?;
+        let of_key = |r: &&Release| r.version_of(&key.service) == version_of(key);
+        let release = desired.releases().find(of_key).ok_or_else(gone)?;
         let service = release.stack.services.get(&key.service).ok_or_else(gone)?;
         let configuration = self.configuration(owner, release.config_version).await?;
         let everybody = &self.inner.parts.apps_env;

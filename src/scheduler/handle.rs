@@ -18,9 +18,11 @@ use crate::ingress;
 use crate::ingress::snapshot::Route;
 use crate::kernel::clock::Clock;
 use crate::kernel::id::EnvironmentId;
+use crate::kernel::name::ServiceName;
 use crate::kernel::random::Random;
 use crate::operations::Operations;
 use crate::releases::Attempt;
+use crate::stack::lifecycle::{Cause, Life};
 use crate::store::Store;
 use crate::tenancy::vault::Vault;
 
@@ -63,6 +65,8 @@ pub(super) struct Inner {
     pub executor: Executor,
     pub publication: Publication,
     report: Mutex<Report>,
+    /// The lives of services, by environment and name.
+    lives: Mutex<BTreeMap<(EnvironmentId, String), Life>>,
     failures: Mutex<BTreeMap<(EnvironmentId, i64), (Attempt, String)>>,
     wake: Notify,
     /// Rung when there may be something new to probe.
@@ -99,6 +103,7 @@ impl Scheduler {
             executor: Executor::default(),
             publication: Publication::default(),
             report: Mutex::default(),
+            lives: Mutex::default(),
             failures: Mutex::default(),
             wake: Notify::new(),
             probe_wake: Notify::new(),
@@ -170,7 +175,10 @@ impl Scheduler {
         {
             let mut report = lock(&self.inner.report);
             match &new.blind {
-                None => *report = new,
+                None => {
+                    *report = new;
+                    self.live_on(&mut report);
+                }
                 Some(reason) => {
                     report.blind = Some(reason.clone());
                     for environment in report.environments.values_mut() {
@@ -182,6 +190,37 @@ impl Scheduler {
         }
         self.inner.passes.fetch_add(1, Ordering::SeqCst);
         self.inner.passed.send_modify(|n| *n += 1);
+    }
+
+    /// Lets the lives of all services follow what the newest plan saw.
+    fn live_on(&self, report: &mut Report) {
+        let now = self.inner.parts.clock.now();
+        let mut before = std::mem::take(&mut *lock(&self.inner.lives));
+        let mut lives = BTreeMap::new();
+        for (id, environment) in &mut report.environments {
+            let change = environment.rollout.as_ref().map(|r| r.cause.clone());
+            for service in environment.services.iter_mut().filter(|s| s.serving || environment.serving.is_none()) {
+                let upkeep = || Cause {
+                    cause: "upkeep".to_owned(),
+                    actor: "wharf".to_owned(),
+                    revision: service.version.revision,
+                    deadline: None,
+                };
+                let cause = change.clone().unwrap_or_else(upkeep);
+                let place = (id.clone(), service.name.clone());
+                let life = before.remove(&place).unwrap_or_else(|| Life::begin(cause.clone(), now));
+                let life = life.follow(service.state, &cause, now);
+                service.life = Some(life.clone());
+                lives.insert(place, life);
+            }
+        }
+        *lock(&self.inner.lives) = lives;
+    }
+
+    /// A person has looked at what is left alone: its instances are tried again.
+    pub fn retry(&self, environment: &EnvironmentId, service: &ServiceName) {
+        lock(&self.inner.memory).forgive(environment, service);
+        self.nudge();
     }
 
     /// Whether everything that is wanted was so at the last pass; false before the first.

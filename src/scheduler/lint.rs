@@ -5,10 +5,14 @@ use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::health::Verdict;
-use super::model::{Action, Desired, EngineView, Plan, StopCause, Version, Wanted, World, network_name};
+use super::model::{
+    Action, Desired, EngineView, Plan, StopCause, Target, Version, Wanted, World, network_name, version_of,
+};
 use crate::engine::{ContainerState, InstanceKey, Observed, Role};
 use crate::kernel::clock::Timestamp;
 use crate::kernel::id::EnvironmentId;
+use crate::kernel::name::ServiceName;
+use crate::stack::model::{Strategy, UpdateOrder};
 use crate::stack::{Service, ServiceKind};
 
 /// A rule that a plan breaks.
@@ -29,8 +33,16 @@ pub fn lint(plan: &Plan, desired: &Desired, world: &World, now: Timestamp) -> Ve
     };
     let mut by_id: Vec<&Observed> = containers.iter().collect();
     by_id.sort_by(|a, b| a.id.cmp(&b.id));
-    let mut look =
-        Look { desired, world, by_id, by_key: OnceCell::new(), networks: OnceCell::new(), now, findings: Vec::new() };
+    let mut look = Look {
+        desired,
+        world,
+        by_id,
+        by_key: OnceCell::new(),
+        networks: OnceCell::new(),
+        joined: plan.joined.as_ref(),
+        now,
+        findings: Vec::new(),
+    };
     let mut subjects = BTreeSet::new();
     for action in &plan.actions {
         if !subjects.insert(action.subject()) {
@@ -59,6 +71,8 @@ struct Look<'a> {
     by_key: OnceCell<BTreeMap<&'a InstanceKey, Vec<&'a Observed>>>,
     /// Networks that something wanted or something left over is in.
     networks: OnceCell<BTreeSet<String>>,
+    /// Who takes requests by the plan.
+    joined: Option<&'a BTreeSet<String>>,
     now: Timestamp,
     findings: Vec<Finding>,
 }
@@ -96,7 +110,10 @@ impl<'a> Look<'a> {
             Action::Stop { key, id, cause, .. } => self.stop(key, id, *cause),
             Action::Remove { key, id } => self.remove(key, id),
             Action::RemoveTask { id, .. } => self.remove_task(id),
-            Action::MarkServing { environment, version } => self.mark_serving(environment, *version),
+            Action::MarkServing { environment, version, .. } => self.mark_serving(environment, *version),
+            Action::Step { environment, version, .. }
+            | Action::Hold { environment, version, .. }
+            | Action::Withdraw { environment, version, .. } => self.fail_target(environment, *version),
             Action::FailTarget { environment, version, .. } => self.fail_target(environment, *version),
             Action::EnsureNetwork { environment, .. } => {
                 (!self.desired.environments.contains_key(environment)).then_some("a network for nobody")
@@ -108,10 +125,78 @@ impl<'a> Look<'a> {
         }
     }
 
+    /// Whether it is an instance of what serves or takes over, within the wanted number.
     fn is_wanted(&self, key: &InstanceKey) -> bool {
         let Some(environment) = self.desired.environments.get(&key.environment) else { return false };
-        let Some(service) = environment.service_of(key) else { return false };
-        environment.wanted == Wanted::Run && (1..=environment.replicas(&key.service, service)).contains(&key.slot)
+        let warm = environment.warm.as_ref().map(|w| w.release.version_of(&key.service));
+        let found = environment.releases().find(|r| r.version_of(&key.service) == version_of(key));
+        let Some(release) = found.filter(|_| environment.wanted == Wanted::Run) else { return false };
+        let Some(service) = release.stack.services.get(&key.service) else { return false };
+        let target = environment.target.as_ref().map(|t| t.release.version_of(&key.service));
+        let serving = environment.serving.as_ref().map(|r| r.version_of(&key.service));
+        let version = Some(version_of(key));
+        let only_warm = warm == version && target != version && serving != version;
+        // A job runs on the way of a target, and goes when that serves.
+        let most = match service.kind.is_standing() {
+            true => environment.replicas(&key.service, service),
+            false => u32::from(target == version),
+        };
+        !only_warm && (1..=most).contains(&key.slot)
+    }
+
+    /// Whether a service of an environment is on its way from one version to another, and the two services.
+    fn change(&self, key: &InstanceKey) -> Option<(&'a Target, &'a Service, &'a Service)> {
+        let environment = self.desired.environments.get(&key.environment)?;
+        let (serving, target) = (environment.serving.as_ref()?, environment.target.as_ref()?);
+        let old = serving.stack.services.get(&key.service)?;
+        let new = target.release.stack.services.get(&key.service)?;
+        let changes = serving.version_of(&key.service) != target.release.version_of(&key.service);
+        changes.then_some((target, old, new))
+    }
+
+    /// Whether something wanted may be taken away, because its service is between two versions: one that runs alone
+    /// gives way to the other one, and a rolling change leaves enough that are healthy.
+    fn may_leave(&self, key: &InstanceKey) -> bool {
+        let Some((target, old, new)) = self.change(key) else { return false };
+        if runs_alone(old, new) {
+            return true;
+        }
+        if new.rollout.strategy != Strategy::Rolling || target.progress.at_once {
+            return false;
+        }
+        let Some(environment) = self.desired.environments.get(&key.environment) else { return false };
+        let wanted = environment.replicas(&key.service, old).min(environment.replicas(&key.service, new));
+        let unavailable = match new.rollout.max_unavailable {
+            Some(amount) => amount.of_down(new.replicas),
+            None => u32::from(new.rollout.order != UpdateOrder::StartFirst),
+        };
+        let counts = |c: &&&Observed| {
+            let service = environment.service_of(&c.key);
+            let healthy = service.and_then(|s| self.world.verdict(c, s, self.now));
+            let here = c.key.environment == key.environment && c.key.service == key.service && c.key != *key;
+            let routed = old.kind != ServiceKind::Web || self.joined.is_some_and(|j| j.contains(&c.id));
+            here && routed && matches!(healthy, Some(Verdict::Healthy { .. }))
+        };
+        let left = self.by_id.iter().filter(counts).count();
+        let this = self.of(key).iter().any(|c| {
+            let verdict = environment.service_of(key).and_then(|s| self.world.verdict(c, s, self.now));
+            matches!(verdict, Some(Verdict::Healthy { .. }))
+        });
+        // What is not healthy is missed by nobody.
+        !this || left >= wanted.saturating_sub(unavailable) as usize
+    }
+
+    /// Whether another version of a service that runs alone may still write.
+    fn has_other_writer(&self, key: &InstanceKey) -> bool {
+        let service = self.desired.environments.get(&key.environment).and_then(|e| e.service_of(key));
+        service.is_some_and(|s| !s.may_overlap())
+            && self.by_id.iter().any(|c| {
+                c.role == Role::Instance
+                    && c.key.environment == key.environment
+                    && c.key.service == key.service
+                    && version_of(&c.key) != version_of(key)
+                    && matches!(c.state, ContainerState::Running { .. })
+            })
     }
 
     fn start(&self, key: &InstanceKey, owner: &crate::engine::Owner) -> Option<&'static str> {
@@ -121,6 +206,9 @@ impl<'a> Look<'a> {
         if self.of(key).iter().any(|c| c.state != ContainerState::Created) {
             return Some("starts what is there");
         }
+        if self.has_other_writer(key) {
+            return Some("starts a second writer");
+        }
         let theirs = self.desired.environments.get(&key.environment).is_none_or(|e| e.owner != *owner);
         theirs.then_some("starts it for somebody else")
     }
@@ -128,6 +216,7 @@ impl<'a> Look<'a> {
     fn restart(&self, key: &InstanceKey, id: &str) -> Option<&'static str> {
         let ended = self.container(id).is_some_and(|c| matches!(c.state, ContainerState::Exited { .. }));
         match (self.is_wanted(key), ended) {
+            (true, true) if self.has_other_writer(key) => Some("starts a second writer again"),
             (false, _) => Some("starts again what is not wanted"),
             (_, false) => Some("starts again what has not ended"),
             _ => None,
@@ -142,7 +231,7 @@ impl<'a> Look<'a> {
             return Some("stops what may still get requests");
         }
         let duplicate = self.is_double(key, id);
-        if cause == StopCause::Retired && self.is_wanted(key) && !duplicate {
+        if cause == StopCause::Retired && self.is_wanted(key) && !duplicate && !self.may_leave(key) {
             return Some("retires what is wanted");
         }
         let healthy = service
@@ -154,7 +243,7 @@ impl<'a> Look<'a> {
     fn remove(&self, key: &InstanceKey, id: &str) -> Option<&'static str> {
         let runs = self.container(id).is_some_and(|c| matches!(c.state, ContainerState::Running { .. }));
         let duplicate = self.is_double(key, id);
-        match (runs, self.is_wanted(key) && !duplicate) {
+        match (runs, self.is_wanted(key) && !duplicate && !self.may_leave(key)) {
             (true, _) => Some("removes what runs"),
             (_, true) => Some("removes what is wanted"),
             _ => None,
@@ -178,7 +267,10 @@ impl<'a> Look<'a> {
                     && self.world.facts.get(&c.id).is_some_and(|f| !f.doubted)
             })
         };
-        let short = target.release.stack.services.iter().any(|(name, service)| {
+        let serving = desired.serving.as_ref();
+        let changed =
+            |name: &ServiceName| serving.is_none_or(|r| r.version_of(name) != target.release.version_of(name));
+        let short = target.release.stack.services.iter().filter(|(name, _)| changed(name)).any(|(name, service)| {
             let slots = 1..=desired.replicas(name, service);
             slots.into_iter().any(|slot| !passed(&target.release.key(environment, name, slot), service))
         });
@@ -203,13 +295,19 @@ impl<'a> Look<'a> {
         let Some(container) = self.container(id) else {
             return self.find(None, format!("routes lead to `{id}`, which is not there"));
         };
-        let environment = self.desired.environments.get(&container.key.environment);
-        let serving = environment.and_then(|e| e.serving.as_ref());
-        let version = (container.key.revision, container.key.generation);
-        let good = serving
-            .filter(|r| (r.version.revision, r.version.generation) == version)
-            .and_then(|r| r.stack.services.get(&container.key.service))
-            .filter(|_| self.is_wanted(&container.key))
+        let key = &container.key;
+        let environment = self.desired.environments.get(&key.environment);
+        let serves =
+            environment.and_then(|e| e.serving.as_ref()).is_some_and(|r| r.version_of(&key.service) == version_of(key));
+        let shares = self.change(key).is_some_and(|(target, old, new)| {
+            let stepped = new.rollout.strategy == Strategy::Canary && target.progress.steps.contains_key(&key.service);
+            let rolls = new.rollout.strategy == Strategy::Rolling;
+            target.release.version == version_of(key)
+                && (runs_alone(old, new) || (!target.progress.at_once && (stepped || rolls)))
+        });
+        let good = environment
+            .filter(|_| (serves || shares) && self.is_wanted(key))
+            .and_then(|e| e.service_of(key))
             .and_then(|s| self.world.verdict(container, s, self.now))
             .is_some_and(|v| matches!(v, Verdict::Healthy { .. }));
         if !good {
@@ -217,4 +315,8 @@ impl<'a> Look<'a> {
             self.find(environment, format!("routes lead to `{id}`, which does not serve or has not passed"));
         }
     }
+}
+
+fn runs_alone(old: &Service, new: &Service) -> bool {
+    !old.may_overlap() || !new.may_overlap() || new.rollout.strategy == Strategy::Recreate
 }

@@ -7,9 +7,13 @@ use std::net::SocketAddr;
 
 use super::health::{Health, Probe, Verdict};
 use super::model::{Action, Desired, EngineView, Facts, IngressView, StopCause, Subject, Trouble, Wanted, World};
+use super::plan::analysis::Tally;
 use super::policy::Policy;
+use super::traffic::Traffic;
 use crate::engine::{ContainerState, InstanceKey, Observed, Role};
 use crate::kernel::clock::Timestamp;
+use crate::kernel::id::EnvironmentId;
+use crate::kernel::name::ServiceName;
 use crate::stack::{HealthCheck, Protocol};
 
 /// For so long after the engine failed to answer, a container missing from its list is still believed to be
@@ -62,6 +66,9 @@ pub struct Memory {
     tables: BTreeMap<u64, BTreeSet<String>>,
     applied: Option<u64>,
     in_flight: BTreeMap<String, u64>,
+    /// The last list was made while the engine was doubted.
+    unsure: bool,
+    traffic: Traffic,
 }
 
 impl Memory {
@@ -78,6 +85,8 @@ impl Memory {
             tables: BTreeMap::new(),
             applied: None,
             in_flight: BTreeMap::new(),
+            unsure: true,
+            traffic: Traffic::default(),
         }
     }
 
@@ -109,7 +118,25 @@ impl Memory {
         }
         self.trouble
             .retain(|key, _| desired.environments.get(&key.environment).is_some_and(|e| e.service_of(key).is_some()));
+        self.unsure = now.since_ms(self.doubt_since) < DOUBT_MS;
+        self.traffic.mark(desired, &containers);
         self.seen = Some((containers, networks));
+    }
+
+    /// What the ingress has counted by container since it started.
+    pub fn ingress_counted(&mut self, counts: BTreeMap<String, Tally>) {
+        self.traffic.count(counts);
+    }
+
+    /// Lets a person's "try again" wipe out the ends of a service's instances.
+    pub fn forgive(&mut self, environment: &EnvironmentId, service: &ServiceName) {
+        let Some((containers, _)) = &self.seen else { return };
+        for c in containers.iter().filter(|c| c.key.environment == *environment && c.key.service == *service) {
+            if let Some(facts) = self.facts.get_mut(&c.id) {
+                facts.crashes = 0;
+            }
+        }
+        self.trouble.retain(|key, _| key.environment != *environment || key.service != *service);
     }
 
     /// Adds containers of the last list that are missing from this one, as long as their absence is doubted; says which.
@@ -272,6 +299,13 @@ impl Memory {
     /// It was carried out, or not.
     pub fn ended(&mut self, action: &Action, outcome: Outcome, now: Timestamp) {
         self.busy.remove(&action.subject());
+        // A stop that did not come about is none that was asked for.
+        if let Action::Stop { id, cause: StopCause::Retired, .. } = action
+            && outcome != Outcome::Done
+            && let Some(facts) = self.facts.get_mut(id)
+        {
+            facts.stop_asked = false;
+        }
         let (Action::Start { key, .. } | Action::Restart { key, .. }) = action else { return };
         match outcome {
             Outcome::Unknown => {}
@@ -378,6 +412,8 @@ impl Memory {
             facts: self.facts.clone(),
             trouble: self.trouble.clone(),
             busy: self.busy.clone(),
+            unsure: self.unsure,
+            traffic: self.traffic.since_marks(),
         }
     }
 }

@@ -33,6 +33,7 @@ mod runs;
 mod spec;
 mod task;
 mod tidy;
+mod traffic;
 
 pub use handle::{Scheduler, SchedulerParts};
 pub use runs::TaskFailure;

@@ -6,11 +6,14 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::health::{Health, Verdict};
+use super::plan::analysis::Tally;
 use super::report::Report;
 use crate::engine::{ContainerState, InstanceKey, Observed, Owner};
 use crate::kernel::clock::Timestamp;
 use crate::kernel::id::{EnvironmentId, OperationId};
 use crate::kernel::name::ServiceName;
+use crate::releases::rollout::{Progress, Step};
+use crate::stack::model::{Care, Targeting};
 use crate::stack::{Service, Stack};
 
 /// A revision, and the how-manieth attempt to run it: every deploy, rollback and restart gets a generation of
@@ -34,17 +37,26 @@ pub struct Release {
     /// The version of the environment's configuration it is pinned to.
     pub config_version: i64,
     pub stack: Arc<Stack>,
+    /// Services that have not changed and go on in the instances of an earlier attempt.
+    pub kept: BTreeMap<ServiceName, Version>,
 }
 
 impl Release {
+    /// The version whose instances a service runs in.
+    #[must_use]
+    pub fn version_of(&self, service: &ServiceName) -> Version {
+        self.kept.get(service).copied().unwrap_or(self.version)
+    }
+
     /// The key of one of its instances.
     #[must_use]
     pub fn key(&self, environment: &EnvironmentId, service: &ServiceName, slot: u32) -> InstanceKey {
+        let version = self.version_of(service);
         InstanceKey {
             environment: environment.clone(),
             service: service.clone(),
-            revision: self.version.revision,
-            generation: self.version.generation,
+            revision: version.revision,
+            generation: version.generation,
             slot,
         }
     }
@@ -56,6 +68,25 @@ pub struct Target {
     pub release: Release,
     /// When it was set; its deadline counts from here.
     pub since: Timestamp,
+    /// How far it is.
+    pub progress: Progress,
+}
+
+/// A release that served before and is kept running for an instant way back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Warm {
+    pub release: Release,
+    pub until: Timestamp,
+}
+
+/// The part of a service's requests that goes to its new version.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Share {
+    pub version: Version,
+    /// 0 to 100.
+    pub percent: u8,
+    /// Requests that go there whatever the share is.
+    pub targeting: Option<Targeting>,
 }
 
 /// What a person wants of an environment as a whole.
@@ -76,6 +107,8 @@ pub struct DesiredEnvironment {
     pub target: Option<Target>,
     /// The last release that passed; it has the traffic.
     pub serving: Option<Release>,
+    /// What served before that, while it is kept.
+    pub warm: Option<Warm>,
     /// Instances wanted per service, where that differs from the release.
     pub formation: BTreeMap<ServiceName, u32>,
 }
@@ -84,18 +117,24 @@ impl DesiredEnvironment {
     /// One where this release serves and no other is on its way.
     #[must_use]
     pub fn new(owner: Owner, wanted: Wanted, serving: Option<Release>) -> Self {
-        Self { owner, wanted, target: None, serving, formation: BTreeMap::new() }
+        Self { owner, wanted, target: None, serving, warm: None, formation: BTreeMap::new() }
     }
 
-    /// How many instances of a service are wanted.
+    /// How many instances of a service are wanted. A pet is one, and a job has none that stand.
     #[must_use]
     pub fn replicas(&self, name: &ServiceName, service: &Service) -> u32 {
-        self.formation.get(name).copied().unwrap_or(service.replicas)
+        let wanted = self.formation.get(name).copied().unwrap_or(service.replicas);
+        match service.care {
+            _ if !service.kind.is_standing() => 0,
+            Care::Pet => wanted.min(1),
+            Care::Cattle => wanted,
+        }
     }
 
-    /// The target and the serving release, as far as there are any.
+    /// The serving release, the target and the one that is kept warm, as far as there are any.
     pub fn releases(&self) -> impl Iterator<Item = &Release> {
-        self.serving.iter().chain(self.target.iter().map(|t| &t.release))
+        let warm = self.warm.iter().map(|w| &w.release);
+        self.serving.iter().chain(self.target.iter().map(|t| &t.release)).chain(warm)
     }
 
     /// The service an instance belongs to, when its version is one of those wanted.
@@ -107,7 +146,7 @@ impl DesiredEnvironment {
     /// A service of a version, when that is one of those wanted.
     #[must_use]
     pub fn service(&self, name: &ServiceName, version: Version) -> Option<&Service> {
-        self.releases().find(|r| r.version == version).and_then(|r| r.stack.services.get(name))
+        self.releases().filter(|r| r.version_of(name) == version).find_map(|r| r.stack.services.get(name))
     }
 }
 
@@ -203,6 +242,11 @@ pub struct World {
     pub trouble: BTreeMap<InstanceKey, Trouble>,
     /// What an earlier plan's action is still at work on.
     pub busy: BTreeSet<Subject>,
+    /// The engine has just come back (or this process has just begun): its list may lack what is there.
+    pub unsure: bool,
+    /// What the ingress counted of the instances of a canary and of those it is compared with, by container, since the
+    /// present window of its step began.
+    pub traffic: BTreeMap<String, Tally>,
 }
 
 impl World {
@@ -243,18 +287,75 @@ pub enum StopCause {
 /// One thing to do, with nothing left to choose.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action {
-    EnsureNetwork { environment: EnvironmentId, name: String, owner: Owner },
-    RemoveNetwork { name: String },
-    Start { key: InstanceKey, owner: Owner },
-    Restart { key: InstanceKey, id: String },
-    Stop { key: InstanceKey, id: String, grace_seconds: u32, cause: StopCause },
-    Remove { key: InstanceKey, id: String },
-    RemoveTask { environment: EnvironmentId, id: String },
-    MarkServing { environment: EnvironmentId, version: Version },
-    FailTarget { environment: EnvironmentId, version: Version, reason: String },
+    EnsureNetwork {
+        environment: EnvironmentId,
+        name: String,
+        owner: Owner,
+    },
+    RemoveNetwork {
+        name: String,
+    },
+    Start {
+        key: InstanceKey,
+        owner: Owner,
+    },
+    Restart {
+        key: InstanceKey,
+        id: String,
+    },
+    Stop {
+        key: InstanceKey,
+        id: String,
+        grace_seconds: u32,
+        cause: StopCause,
+    },
+    Remove {
+        key: InstanceKey,
+        id: String,
+    },
+    RemoveTask {
+        environment: EnvironmentId,
+        id: String,
+    },
+    /// The target becomes what serves; what served before is kept warm until then, when a time is given.
+    MarkServing {
+        environment: EnvironmentId,
+        version: Version,
+        warm_until: Option<Timestamp>,
+    },
+    /// A canary's new state.
+    Step {
+        environment: EnvironmentId,
+        version: Version,
+        service: ServiceName,
+        step: Step,
+    },
+    /// The target is stopped where it is, because it fails and its manifest asks for a person.
+    Hold {
+        environment: EnvironmentId,
+        version: Version,
+        reason: String,
+    },
+    /// The target is being taken back from now on.
+    Withdraw {
+        environment: EnvironmentId,
+        version: Version,
+        reason: String,
+    },
+    FailTarget {
+        environment: EnvironmentId,
+        version: Version,
+        reason: String,
+    },
 }
 
 impl Action {
+    /// Whether it changes only what is stored, and no container.
+    #[must_use]
+    pub fn is_decision(&self) -> bool {
+        matches!(self.subject(), Subject::Environment(_))
+    }
+
     /// Whose it is; a network that belongs to nobody any more has no environment.
     #[must_use]
     pub fn environment(&self) -> Option<&EnvironmentId> {
@@ -263,6 +364,9 @@ impl Action {
             Self::EnsureNetwork { environment, .. }
             | Self::RemoveTask { environment, .. }
             | Self::MarkServing { environment, .. }
+            | Self::Step { environment, .. }
+            | Self::Hold { environment, .. }
+            | Self::Withdraw { environment, .. }
             | Self::FailTarget { environment, .. } => Some(environment),
             Self::Start { key, .. } | Self::Restart { key, .. } | Self::Stop { key, .. } | Self::Remove { key, .. } => {
                 Some(&key.environment)
@@ -279,19 +383,23 @@ impl Action {
                 Subject::Instance(key.clone())
             }
             Self::RemoveTask { id, .. } => Subject::Task(id.clone()),
-            Self::MarkServing { environment, .. } | Self::FailTarget { environment, .. } => {
-                Subject::Environment(environment.clone())
-            }
+            Self::MarkServing { environment, .. }
+            | Self::Step { environment, .. }
+            | Self::Hold { environment, .. }
+            | Self::Withdraw { environment, .. }
+            | Self::FailTarget { environment, .. } => Subject::Environment(environment.clone()),
         }
     }
 }
 
 /// What to do now, who has the traffic, and what is waited for.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 #[must_use]
 pub struct Plan {
     pub actions: Vec<Action>,
     /// The containers that shall be in the routes; `None` when nothing is known and the routes stay as they are.
     pub joined: Option<BTreeSet<String>>,
+    /// What part of the requests goes to the new version of a service, where that is not by the number of instances.
+    pub shares: BTreeMap<(EnvironmentId, ServiceName), Share>,
     pub report: Report,
 }

@@ -5,8 +5,12 @@
 pub struct Policy {
     /// How long an instance that left the routes may go on answering requests it already has.
     pub drain_ms: i64,
-    /// How long a target may take from being set to taking traffic.
+    /// How long a target may go without progress at most, whatever its services allow.
     pub rollout_ms: i64,
+    /// How long a rollout waits for a person: in a pause, or at a step that somebody must end.
+    pub patience_ms: i64,
+    /// How often in a row a pet is started again before a person is called.
+    pub pet_restarts: u32,
     /// First wait before a crashed instance is started again; doubles with each crash in a row.
     pub backoff_first_ms: i64,
     /// Longest wait between two starts of a crashing instance.
@@ -33,7 +37,9 @@ impl Default for Policy {
     fn default() -> Self {
         Self {
             drain_ms: 30_000,
-            rollout_ms: 600_000,
+            rollout_ms: 24 * 3_600_000,
+            patience_ms: 24 * 3_600_000,
+            pet_restarts: 3,
             backoff_first_ms: 1_000,
             backoff_max_ms: 300_000,
             stable_ms: 60_000,
@@ -77,6 +83,16 @@ pub enum Bug {
     RetireServingEarly,
     /// Does not start a crashed instance again.
     ForgetCrashed,
+    /// Takes more old instances away in a rolling change than may be missing.
+    BelowMinimum,
+    /// Starts a second version of what must run alone.
+    TwoWriters,
+    /// Starts services before those they depend on, and stops them after.
+    IgnoreOrder,
+    /// Starts a pet again for ever.
+    NeverGiveUpPet,
+    /// Calls a canary good that does worse.
+    IgnoreVerdict,
 }
 
 /// Whether this fault is planted; always false outside tests.

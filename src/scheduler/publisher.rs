@@ -10,9 +10,11 @@ use tokio::sync::watch;
 
 use super::handle::{Scheduler, lock};
 use super::https;
+use super::plan::analysis::{Latencies, Tally};
 use crate::certificates::model::Serving;
 use crate::ingress;
 use crate::ingress::snapshot::{Route, Snapshot, VERSION};
+use crate::ingress::status::UpstreamStatus;
 use crate::kernel::error::chain;
 
 /// Pause before a table the ingress did not take is sent again.
@@ -20,7 +22,7 @@ const TRY_AGAIN: Duration = Duration::from_millis(200);
 /// Status is asked so often while a table waits to be acknowledged or requests are being finished.
 const LOOK_WHILE_DRAINING: Duration = Duration::from_millis(100);
 /// The same when nothing is going on: an ingress that started anew must get the table.
-const LOOK_IN_PEACE: Duration = Duration::from_secs(1);
+const LOOK_IN_PEACE: Duration = Duration::from_secs(2);
 /// One question to the ingress may take so long.
 const ANSWER_DEADLINE: Duration = Duration::from_secs(5);
 
@@ -30,6 +32,8 @@ pub(super) struct Said {
     pub boot: String,
     pub generation: u64,
     pub in_flight: BTreeMap<String, u64>,
+    /// What was counted of each upstream since the ingress started.
+    pub counted: BTreeMap<String, Tally>,
 }
 
 /// The way to the ingress; a trait so that tests can stand in for the process.
@@ -57,8 +61,21 @@ impl SnapshotPort for IngressPort {
             for upstream in status.upstreams.iter().filter(|u| u.in_flight > 0) {
                 *in_flight.entry(upstream.id.clone()).or_default() += u64::from(upstream.in_flight);
             }
-            Ok(Said { boot: status.boot, generation: status.generation, in_flight })
+            let mut counted: BTreeMap<String, Tally> = BTreeMap::new();
+            for upstream in &status.upstreams {
+                counted.entry(upstream.id.clone()).or_default().add(&tally(upstream));
+            }
+            Ok(Said { counted, boot: status.boot, generation: status.generation, in_flight })
         })
+    }
+}
+
+/// The figures of one upstream, as a canary is judged by them.
+fn tally(upstream: &UpstreamStatus) -> Tally {
+    Tally {
+        requests: upstream.requests,
+        errors: upstream.errors + upstream.connect_failures,
+        latency: Latencies(upstream.latency.bounds()),
     }
 }
 
@@ -192,7 +209,11 @@ impl Scheduler {
         if let Some(generation) = generation {
             self.inner.publication.used.send_if_modified(|used| std::mem::replace(used, generation) != generation);
         }
-        let news = lock(&self.inner.memory).ingress_said(generation, said.in_flight.clone(), now);
+        let news = {
+            let mut memory = lock(&self.inner.memory);
+            memory.ingress_counted(said.counted.clone());
+            memory.ingress_said(generation, said.in_flight.clone(), now)
+        };
         if news {
             self.nudge();
         }

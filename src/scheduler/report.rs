@@ -5,8 +5,10 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::model::{Version, Wanted};
+use crate::kernel::clock::Timestamp;
 use crate::kernel::id::EnvironmentId;
 use crate::stack::ServiceKind;
+use crate::stack::lifecycle::{Cause, Life, State};
 
 /// What every environment is at, and what it waits for.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
@@ -54,10 +56,14 @@ pub struct EnvironmentReport {
     pub settled: bool,
     /// All instances that shall take traffic are in the table the ingress uses.
     pub routed: bool,
+    /// What is on its way.
+    pub rollout: Option<RolloutReport>,
     pub services: Vec<ServiceReport>,
     pub instances: Vec<InstanceReport>,
     /// What is waited for, one plain sentence each; empty when settled.
     pub waits: Vec<String>,
+    /// What a person must see to, one plain sentence each.
+    pub alarms: Vec<String>,
 }
 
 impl EnvironmentReport {
@@ -74,8 +80,39 @@ pub struct ServiceReport {
     pub name: String,
     pub kind: ServiceKind,
     pub version: Version,
+    /// It is of what serves, and not of what takes over.
+    pub serving: bool,
     pub wanted: u32,
     pub healthy: u32,
+    /// How it is judged by this plan.
+    pub state: State,
+    /// Its state with the cause of it and since when; known after the plan was shown.
+    pub life: Option<Life>,
+}
+
+/// A target on its way, for people.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct RolloutReport {
+    pub version: Version,
+    pub since: Timestamp,
+    pub cause: Cause,
+    /// Who stopped it for a while.
+    pub paused_by: Option<String>,
+    /// Why it is being taken back.
+    pub withdrawn: Option<String>,
+    pub services: Vec<RolloutService>,
+}
+
+/// One service of a target that is not what serves.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct RolloutService {
+    pub name: String,
+    pub strategy: &'static str,
+    /// The present step of a canary, counted from 1, of so many.
+    pub step: Option<u32>,
+    pub steps: u32,
+    /// The share of the requests it has, in per cent, where that is fixed.
+    pub percent: Option<u8>,
 }
 
 /// How an instance is.

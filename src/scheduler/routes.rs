@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
 use super::desired::Wish;
-use super::model::{DesiredEnvironment, Release, Wanted};
+use super::model::{DesiredEnvironment, Release, Share, Wanted, version_of};
 use crate::engine::Observed;
 use crate::ingress::snapshot::{Owner, Route, Upstream, UpstreamAddress};
 use crate::kernel::id::EnvironmentId;
@@ -18,6 +18,7 @@ pub(super) fn routes(
     wish: &Wish,
     containers: &[Observed],
     joined: &BTreeSet<String>,
+    shares: &BTreeMap<(EnvironmentId, ServiceName), Share>,
 ) -> Vec<Route> {
     let mut by_service: BTreeMap<(&EnvironmentId, &ServiceName), Vec<&Observed>> = BTreeMap::new();
     for container in containers.iter().filter(|c| joined.contains(&c.id)) {
@@ -31,15 +32,25 @@ pub(super) fn routes(
             continue;
         };
         let members = by_service.get(&(&domain.environment_id, &domain.service)).map_or(&[][..], Vec::as_slice);
-        routes.push(route(domain, environment, desired, members));
+        let share = shares.get(&(domain.environment_id.clone(), domain.service.clone()));
+        routes.push(route(domain, environment, desired, members, share));
     }
     routes
 }
 
-fn route(domain: &Domain, environment: &Environment, desired: &DesiredEnvironment, members: &[&Observed]) -> Route {
+fn route(
+    domain: &Domain,
+    environment: &Environment,
+    desired: &DesiredEnvironment,
+    members: &[&Observed],
+    share: Option<&Share>,
+) -> Route {
     let serving = desired.serving.as_ref();
-    let port = serving.and_then(|r| r.stack.services.get(&domain.service)).and_then(|s| s.port);
-    let mut upstreams: Vec<Upstream> = members.iter().filter_map(|c| upstream(c, port)).collect();
+    // A new version may listen elsewhere.
+    let port = |c: &Observed| desired.service_of(&c.key).and_then(|s| s.port);
+    let weights = Weights::of(members, share);
+    let mut upstreams: Vec<Upstream> =
+        members.iter().filter_map(|c| upstream(c, port(c), weights.of_instance(c))).collect();
     upstreams.sort_by(|a, b| a.id.cmp(&b.id));
     let empty_reason = upstreams.is_empty().then(|| empty_reason(domain, desired));
     Route {
@@ -58,9 +69,37 @@ fn route(domain: &Domain, environment: &Environment, desired: &DesiredEnvironmen
     }
 }
 
-fn upstream(container: &Observed, port: Option<u16>) -> Option<Upstream> {
+/// How much of the traffic one instance of each version takes.
+struct Weights<'a> {
+    share: Option<&'a Share>,
+    old: u32,
+    new: u32,
+}
+
+impl<'a> Weights<'a> {
+    /// The share of the new version is spread over its instances, the rest over the old ones: with `a` old and `b` new
+    /// instances, weights of `(100 - share) * b` and `share * a` add up to exactly that.
+    fn of(members: &[&Observed], share: Option<&'a Share>) -> Self {
+        let Some(found) = share else { return Self { share, old: 1, new: 1 } };
+        let new = members.iter().filter(|c| version_of(&c.key) == found.version).count();
+        let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+        let (a, b) = (count(members.len() - new), count(new));
+        let percent = u32::from(found.percent.min(100));
+        match (a, b) {
+            (0, _) | (_, 0) => Self { share, old: 1, new: 1 },
+            _ => Self { share, old: (100 - percent) * b, new: percent * a },
+        }
+    }
+
+    fn of_instance(&self, container: &Observed) -> u32 {
+        let is_new = self.share.is_some_and(|s| s.version == version_of(&container.key));
+        if is_new { self.new } else { self.old }
+    }
+}
+
+fn upstream(container: &Observed, port: Option<u16>, weight: u32) -> Option<Upstream> {
     let address = UpstreamAddress::Tcp(SocketAddr::new(container.address?, port?));
-    Some(Upstream { id: container.id.clone(), address, weight: 1, draining: false, backend: String::new() })
+    Some(Upstream { id: container.id.clone(), address, weight, draining: false, backend: String::new() })
 }
 
 /// Why nobody answers, for the visitor's error page and for status.

@@ -22,7 +22,7 @@ use crate::store::StoreError;
 /// Pause between passes while something is waited for; what is waited for usually nudges earlier.
 const PACE: Duration = Duration::from_millis(500);
 /// The same when everything is as wanted. The engine's hints and every change of what is wanted nudge.
-const CALM: Duration = Duration::from_secs(3);
+const CALM: Duration = Duration::from_secs(5);
 /// Nudges within this time make one pass.
 const GATHER: Duration = Duration::from_millis(15);
 /// Looking at the engine may take so long.
@@ -153,7 +153,7 @@ impl Scheduler {
 
     fn publish_routes(&self, wish: &Wish, world: &World, made: &Plan) {
         let (EngineView::Seen { containers, .. }, Some(joined)) = (&world.engine, &made.joined) else { return };
-        let table = routes(std::slice::from_ref(&self.inner.parts.portal), wish, containers, joined);
+        let table = routes(std::slice::from_ref(&self.inner.parts.portal), wish, containers, joined, &made.shares);
         self.publish(table, joined, false);
     }
 

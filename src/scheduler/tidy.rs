@@ -79,8 +79,10 @@ impl Scheduler {
         let store = &self.inner.parts.store;
         let row = releases::desired(store, tenant, environment).await?;
         let mut wanted: BTreeSet<i64> = BTreeSet::new();
-        wanted.extend(row.and_then(|r| r.serving).map(|a| a.revision));
-        wanted.extend(row.and_then(|r| r.target).map(|(a, _)| a.revision));
+        if let Some(row) = row {
+            let attempts = row.serving.into_iter().chain(row.target.map(|(a, _)| a)).chain(row.warm.map(|w| w.attempt));
+            wanted.extend(attempts.map(|a| a.revision));
+        }
         let known = Arc::clone(&lock(&self.inner.wish));
         let planned = known.desired.environments.get(environment);
         wanted.extend(planned.iter().flat_map(|e| e.releases().map(|r| r.version.revision)));

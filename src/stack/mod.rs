@@ -10,6 +10,7 @@ pub mod compose;
 pub mod cron;
 pub mod diff;
 pub mod graph;
+pub mod lifecycle;
 pub mod model;
 
 pub use model::{HealthCheck, ImageRef, Limits, Protocol, Revision, Service, ServiceKind, Stack};

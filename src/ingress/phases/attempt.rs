@@ -224,6 +224,7 @@ fn begin_response(
     let micros = tx.started.elapsed().as_micros() as u64;
     tx.upstream_micros = Some(micros);
     terms.upstream.observe(core.worker, core.clock.now_ms(), micros);
+    terms.upstream.answered(core.worker, head.status, micros);
     let plan = response::plan(tx, head, uploaded, core.drain_since().is_some(), is_tls);
     let plan = plan.map_err(|problem| Attempt::Failed(problem.into()))?;
     tx.status = head.status;

@@ -16,6 +16,7 @@ pub(crate) mod new_person;
 pub(crate) mod operation;
 pub(crate) mod overview;
 pub(crate) mod releases;
+pub(crate) mod rollout;
 pub(crate) mod settings;
 pub(crate) mod setup;
 pub(crate) mod statics;

@@ -148,7 +148,7 @@ pub async fn list(
     .collect()
 }
 
-/// Forgets a revision that is neither target nor serving.
+/// Forgets a revision that is neither target nor serving nor kept warm.
 ///
 /// # Errors
 /// When the database cannot be written.
@@ -162,7 +162,7 @@ pub async fn forget(
     sqlx::query!(
         "DELETE FROM revisions WHERE tenant_id = ? AND environment_id = ? AND number = ?
          AND NOT EXISTS (SELECT 1 FROM environments e WHERE e.id = revisions.environment_id
-                         AND (e.target_revision = revisions.number OR e.serving_revision = revisions.number))",
+                         AND revisions.number IN (e.target_revision, e.serving_revision, e.warm_revision))",
         tenant,
         environment,
         number

@@ -3,15 +3,24 @@
 //! Invariants (held by [`super::lint`] on every plan, and by the simulation over thousands of runs):
 //! - Nothing that may still get a request is stopped: it leaves the routes first, the ingress acknowledges a table
 //!   without it, and its requests end or their time is over.
-//! - Only instances of the serving release that passed their checks are in the routes. A target takes over as a
-//!   whole, when all instances of all its services are healthy; until then the serving release is left alone.
-//! - A target that fails is given up with its true reason; what serves is not touched by that.
+//! - Only instances that passed their checks are in the routes: those of the serving release, and those of a target
+//!   whose strategy gives it a part of the traffic by now. A target becomes the serving release as a whole, when all its
+//!   services have come to their last step; until then enough of the serving release stays up to go back to.
+//! - A target that fails is given up with its true reason, after what a rolling change took away is back.
+//! - Two versions of a service that runs alone (a pet, or one that writes to a volume) never run at the same time.
 //! - When the engine did not answer, nothing is planned and the routes stay as they are.
 //! - A world that is as wanted gives no actions.
 //!
-//! To add one more rollout strategy, add a file beside [`target`] that judges when the target takes over.
+//! To add one more rollout strategy: a variant of [`course::Course`], what is there meanwhile in [`division`], a file
+//! that judges how far it is, and its arm in [`target`].
 
+pub mod analysis;
+mod canary;
+mod course;
+mod division;
+mod order;
 mod retire;
+mod rolling;
 mod scene;
 mod target;
 mod upkeep;
@@ -25,6 +34,7 @@ use super::report::{EnvironmentReport, Phase, Report};
 use crate::engine::Role;
 use crate::kernel::clock::Timestamp;
 use crate::kernel::id::EnvironmentId;
+use division::Division;
 use scene::{Draft, Scene, Seat, seats};
 
 /// What to do now so that the world comes nearer to what is desired.
@@ -33,14 +43,14 @@ pub fn plan(desired: &Desired, world: &World, policy: &Policy, now: Timestamp) -
         EngineView::Seen { containers, networks } => (containers, networks),
         EngineView::Lost { reason } => {
             let report = Report { blind: Some(reason.clone()), environments: BTreeMap::new() };
-            return Plan { actions: Vec::new(), joined: None, report };
+            return Plan { report, ..Plan::default() };
         }
     };
     let mut by_environment: BTreeMap<&EnvironmentId, Vec<Seat<'_>>> = BTreeMap::new();
     for seat in seats(world, containers) {
         by_environment.entry(&seat.container.key.environment).or_default().push(seat);
     }
-    let mut plan = Plan { actions: Vec::new(), joined: None, report: Report::default() };
+    let mut plan = Plan::default();
     let mut joined: Vec<&str> = Vec::new();
     let environments: BTreeSet<&EnvironmentId> =
         desired.environments.keys().chain(by_environment.keys().copied()).collect();
@@ -53,6 +63,9 @@ pub fn plan(desired: &Desired, world: &World, policy: &Policy, now: Timestamp) -
         let report = plan_environment(&scene, &mut draft);
         plan.actions.append(&mut draft.actions);
         joined.append(&mut draft.joined);
+        for (service, share) in std::mem::take(&mut draft.shares) {
+            plan.shares.insert((id.clone(), service), share);
+        }
         if let Some(report) = report {
             plan.report.environments.insert(id.clone(), report);
         }
@@ -66,21 +79,23 @@ pub fn plan(desired: &Desired, world: &World, policy: &Policy, now: Timestamp) -
 /// One environment; the report is for those that are desired, not for what is left of forgotten ones.
 fn plan_environment<'a>(scene: &Scene<'a>, draft: &mut Draft<'a>) -> Option<EnvironmentReport> {
     let Some(desired) = scene.desired else {
-        retire::retire(scene, draft);
+        retire::retire(scene, &Division::default(), draft);
         return None;
     };
+    let mut division = Division::default();
     if desired.wanted == Wanted::Run {
+        division = Division::of(scene, desired);
         if desired.releases().next().is_some() {
             ensure_network(scene, draft);
         }
-        if let Some(serving) = &desired.serving {
-            upkeep::upkeep(scene, serving, draft);
-        }
+        upkeep::route(scene, &division, draft);
+        upkeep::upkeep(scene, &division, draft);
         if let Some(target) = &desired.target {
-            target::converge(scene, target, draft);
+            target::converge(scene, desired, target, &division, draft);
         }
+        division.shares().for_each(|(service, share)| drop(draft.shares.insert(service, share)));
     }
-    retire::retire(scene, draft);
+    retire::retire(scene, &division, draft);
     if desired.wanted == Wanted::Destroyed {
         remove_network(scene, draft);
     }
@@ -91,11 +106,13 @@ fn plan_environment<'a>(scene: &Scene<'a>, draft: &mut Draft<'a>) -> Option<Envi
         wanted: desired.wanted,
         serving: desired.serving.as_ref().map(|r| r.version),
         target: desired.target.as_ref().map(|t| t.release.version),
+        rollout: desired.target.as_ref().map(|target| target::report(scene, target, &division)),
         settled: draft.actions.is_empty() && draft.waits.is_empty(),
         routed,
         services: std::mem::take(&mut draft.services),
         instances: words::instances(scene),
         waits: std::mem::take(&mut draft.waits),
+        alarms: std::mem::take(&mut draft.alarms),
     })
 }
 

@@ -1,22 +1,29 @@
 //! Taking away what is not wanted: leave the routes, finish requests, stop, remove. In this order, always.
 
-use super::scene::{Draft, Drain, Scene, Seat};
+use super::division::Division;
+use super::order::still_needed;
+use super::scene::{Draft, Drain, Scene, Seat, Set};
 use super::words;
 use crate::engine::ContainerState;
-use crate::kernel::name::ServiceName;
-use crate::scheduler::model::{Action, StopCause, Version, Wanted, version_of};
+use crate::scheduler::model::{Action, StopCause, Wanted, version_of};
 use crate::scheduler::policy::planted;
 
 /// Seconds between the polite and the forceful stop of an instance whose release is not known any more.
 const UNKNOWN_GRACE_SECONDS: u32 = 10;
 
 /// Takes one step with every container of the environment that is not wanted.
-pub(super) fn retire(scene: &Scene<'_>, draft: &mut Draft<'_>) {
+pub(super) fn retire(scene: &Scene<'_>, division: &Division<'_>, draft: &mut Draft<'_>) {
     let serving = scene.desired.and_then(|d| d.serving.as_ref()).map(|r| r.version);
     let (mut any, mut resized) = (false, true);
-    for set in &scene.sets {
-        let wanted = wanted_slots(scene, set.service, set.version);
-        for seat in set.seats.iter().filter(|s| !(1..=wanted).contains(&s.key.slot)) {
+    // What serves is wanted whole again from the moment its successor is given up.
+    let back = serving.filter(|_| draft.gives_up);
+    let wanted_back = |set: &Set<'_>| {
+        let release = scene.desired.and_then(|d| d.serving.as_ref());
+        back.is_some() && release.is_some_and(|r| r.version_of(set.service) == set.version)
+    };
+    for set in scene.sets.iter().filter(|set| !wanted_back(set)) {
+        let line = division.line(set.service, set.version);
+        for seat in set.seats.iter().filter(|s| !line.is_some_and(|l| l.keeps(s.key.slot))) {
             (any, resized) = (true, resized && serving == Some(set.version));
             step(scene, *seat, draft);
         }
@@ -26,19 +33,6 @@ pub(super) fn retire(scene: &Scene<'_>, draft: &mut Draft<'_>) {
         step(scene, *seat, draft);
     }
     draft.resizing |= any && resized;
-}
-
-/// How many instances of a service of a version shall be there.
-fn wanted_slots(scene: &Scene<'_>, service: &ServiceName, version: Version) -> u32 {
-    let Some(desired) = scene.desired.filter(|d| d.wanted == Wanted::Run) else { return 0 };
-    if planted!(scene.policy, RetireServingEarly)
-        && desired.target.is_some()
-        && desired.serving.as_ref().is_some_and(|r| r.version == version)
-    {
-        return 0;
-    }
-    let release = desired.releases().find(|r| r.version == version);
-    release.and_then(|r| r.stack.services.get(service)).map_or(0, |s| desired.replicas(service, s))
 }
 
 fn step<'a>(scene: &Scene<'a>, seat: Seat<'a>, draft: &mut Draft<'_>) {
@@ -52,6 +46,9 @@ fn step<'a>(scene: &Scene<'a>, seat: Seat<'a>, draft: &mut Draft<'_>) {
         }
         return;
     }
+    if let Some(text) = still_needed(scene, &key).filter(|_| is_going_down(scene)) {
+        return draft.waits.push(text);
+    }
     match scene.drain(seat) {
         Drain::Routed => draft.waits.push(format!("{who} leaves the routes: the ingress has not applied them yet")),
         Drain::Finishing { requests } => {
@@ -64,4 +61,9 @@ fn step<'a>(scene: &Scene<'a>, seat: Seat<'a>, draft: &mut Draft<'_>) {
             scene.act(draft, Action::Stop { key, id, grace_seconds, cause: StopCause::Retired });
         }
     }
+}
+
+/// Whether everything goes, and so in the order of who needs whom.
+fn is_going_down(scene: &Scene<'_>) -> bool {
+    scene.desired.is_some_and(|d| d.wanted != Wanted::Run) && !planted!(scene.policy, IgnoreOrder)
 }

@@ -9,7 +9,7 @@ use crate::kernel::id::EnvironmentId;
 use crate::kernel::name::ServiceName;
 use crate::scheduler::health::Verdict;
 use crate::scheduler::model::{
-    Action, DesiredEnvironment, Facts, Release, Subject, Version, World, verdict, version_of,
+    Action, DesiredEnvironment, Facts, Release, Share, Subject, Version, World, verdict, version_of,
 };
 use crate::scheduler::policy::{Policy, planted};
 use crate::scheduler::report::ServiceReport;
@@ -25,7 +25,12 @@ pub(super) struct Draft<'a> {
     /// Joined ones that are not in the table the ingress uses.
     pub unrouted: usize,
     pub waits: Vec<String>,
+    /// What a person must see to.
+    pub alarms: Vec<String>,
     pub services: Vec<ServiceReport>,
+    pub shares: BTreeMap<ServiceName, Share>,
+    /// The target ends with this plan, or goes back from now on.
+    pub gives_up: bool,
     /// Instances come or go only because another number of them is wanted.
     pub resizing: bool,
 }
@@ -110,11 +115,29 @@ pub(super) struct Scene<'a> {
 pub(super) enum Condition<'a> {
     Missing,
     Created,
-    Starting { seat: Seat<'a> },
-    Healthy { seat: Seat<'a> },
-    Ill { seat: Seat<'a>, since: Timestamp },
-    Late { seat: Seat<'a> },
-    Exited { seat: Seat<'a>, code: i64, oom_killed: bool, at: Timestamp },
+    Starting {
+        seat: Seat<'a>,
+    },
+    Healthy {
+        seat: Seat<'a>,
+    },
+    Ill {
+        seat: Seat<'a>,
+        since: Timestamp,
+    },
+    Late {
+        seat: Seat<'a>,
+    },
+    /// It was told to stop.
+    Leaving {
+        seat: Seat<'a>,
+    },
+    Exited {
+        seat: Seat<'a>,
+        code: i64,
+        oom_killed: bool,
+        at: Timestamp,
+    },
 }
 
 /// Whether a container can be stopped without harm to a request.
@@ -175,7 +198,7 @@ impl<'a> Scene<'a> {
 
     /// The instances of a service of a release that the engine has, in the order of their slots.
     pub(super) fn set(&self, release: &Release, service: &ServiceName) -> &[Seat<'a>] {
-        let wanted = (service, release.version);
+        let wanted = (service, release.version_of(service));
         let place = self.sets.binary_search_by(|set| (set.service, set.version).cmp(&wanted));
         place.map_or(&[], |place| &self.sets[place].seats)
     }
@@ -191,6 +214,7 @@ impl<'a> Scene<'a> {
             ContainerState::Exited { code, oom_killed, finished_at } => {
                 Condition::Exited { seat, code, oom_killed, at: finished_at }
             }
+            ContainerState::Running { .. } if seat.facts.is_some_and(|f| f.stop_asked) => Condition::Leaving { seat },
             ContainerState::Running { .. } => match self.verdict(seat, service) {
                 None | Some(Verdict::Starting) => Condition::Starting { seat },
                 Some(Verdict::Healthy { .. }) => Condition::Healthy { seat },

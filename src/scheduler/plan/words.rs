@@ -4,10 +4,12 @@ use super::scene::{Scene, Seat};
 use crate::engine::{ContainerState, InstanceKey};
 use crate::kernel::clock::Timestamp;
 use crate::kernel::name::ServiceName;
+use crate::releases::rollout::Pause;
 use crate::scheduler::health::{Health, Verdict};
-use crate::scheduler::model::{Trouble, verdict, version_of};
+use crate::scheduler::model::{Trouble, Version, verdict, version_of};
 use crate::scheduler::report::{InstanceReport, InstanceState};
 use crate::stack::Service;
+use crate::stack::model::DependencyCondition;
 
 /// Instances named one by one in a wait; the others are counted.
 pub(super) const NAMED: usize = 3;
@@ -134,6 +136,52 @@ pub(super) fn misplaced(key: &InstanceKey, health: &Health) -> String {
 pub(super) fn out_of_time(limit_ms: i64, waiting: &[String]) -> String {
     let shown: Vec<&str> = waiting.iter().take(NAMED).map(String::as_str).collect();
     format!("it did not become ready within {}: {}", span(limit_ms), shown.join("; "))
+}
+
+pub(super) fn waits_for(on: &ServiceName, condition: DependencyCondition) -> String {
+    let what = match condition {
+        DependencyCondition::Started => "to be started",
+        DependencyCondition::Healthy => "to be healthy",
+        DependencyCondition::Completed => "to run to its end",
+    };
+    format!("waits for {on} {what}")
+}
+
+pub(super) fn waits_for_turn(name: &ServiceName) -> String {
+    format!("{name} runs in one version only, and is changed when the services that do not need it are ready")
+}
+
+pub(super) fn step(name: &ServiceName, version: Version, index: u32, of: usize, percent: u8) -> String {
+    format!("{name}: step {} of {of}, {version} has {percent} % of the requests", index + 1)
+}
+
+pub(super) fn worse(name: &ServiceName, version: Version, percent: u8, text: &str) -> String {
+    format!("{name} of {version}, with {percent} % of the requests, {text}")
+}
+
+pub(super) fn paused(version: Version, pause: &Pause) -> String {
+    format!("the rollout of {version} was paused by {}; wharf rollout resume lets it go on", pause.by)
+}
+
+pub(super) fn paused_too_long(pause: &Pause, patience_ms: i64) -> String {
+    format!("{} paused it, and nobody let it go on within {}", pause.by, span(patience_ms))
+}
+
+pub(super) fn held(version: Version, reason: &str) -> String {
+    format!("{version} fails and is held, as its manifest says: {reason}; decide with wharf rollout resume or abort")
+}
+
+pub(super) fn not_again(scene: &Scene<'_>, seat: Seat<'_>) -> String {
+    let (who, how) = (name(&seat.key), end(scene, seat));
+    format!("{who} {how} and is not started again, as its restart policy says{}", last_words(seat))
+}
+
+pub(super) fn given_up(scene: &Scene<'_>, seat: Seat<'_>, restarts: u32) -> String {
+    let (who, how, service) = (name(&seat.key), end(scene, seat), &seat.key.service);
+    let words = last_words(seat);
+    format!(
+        "{who} was restarted {restarts} times in a row and {how} again{words}; it is left as it is until somebody has looked at it: wharf retry {service}"
+    )
 }
 
 /// All instances of an environment as they are, for `ps`.

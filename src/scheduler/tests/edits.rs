@@ -1,10 +1,14 @@
 //! What people do to a simulated platform.
 
+use super::fixtures::service;
 use super::sim::Sim;
 use super::world::{Behaviour, Rng};
 use crate::kernel::id::EnvironmentId;
 use crate::scheduler::model::Wanted;
-use crate::stack::ServiceKind;
+use crate::stack::model::{
+    Amount, Analysis, Care, Dependency, DependencyCondition, FailureAction, Job, Pause, Rollout, Step, Strategy,
+};
+use crate::stack::{Service, ServiceKind};
 
 pub(super) fn behaviour(rng: &mut Rng, worker: bool) -> Behaviour {
     match rng.next() % 12 {
@@ -35,13 +39,26 @@ pub(super) fn maybe_edit(sim: &mut Sim) {
         0..50 => deploy(sim, &id),
         50..60 if revisions > 0 => {
             let number = 1 + sim.rng.between(0, i64::try_from(revisions).expect("few"));
-            edit(sim, &id, |e| e.set_target(number, now));
+            edit(sim, &id, |e| e.set_target(number, true, now));
         }
         60..72 => {
             if let Some(version) = serving {
-                edit(sim, &id, |e| e.set_target(version.revision, now));
+                edit(sim, &id, |e| e.set_target(version.revision, false, now));
             }
         }
+        72..78 if e.target.is_some() => {
+            let choice = sim.rng.next() % 8;
+            edit(sim, &id, |e| {
+                // What is refused changes nothing.
+                let _ = match choice {
+                    0..3 => e.progress.pause("ann", now),
+                    3..5 => e.progress.resume(now),
+                    5..7 => e.progress.promote(false, now),
+                    _ => e.progress.promote(true, now),
+                };
+            });
+        }
+        78..80 => edit(sim, &id, |e| e.progress.withdraw("aborted", now)),
         72..88 => {
             let replicas = u32::try_from(sim.rng.between(1, 4)).expect("small");
             edit(sim, &id, |e| {
@@ -64,14 +81,79 @@ fn edit(sim: &mut Sim, id: &EnvironmentId, change: impl FnOnce(&mut super::sim::
     change(sim.environments.get_mut(id).expect("known"));
 }
 
+/// A new revision: a web service in one of the ways to change it, and what it may depend on.
 fn deploy(sim: &mut Sim, id: &EnvironmentId) {
     let replicas = u32::try_from(sim.rng.between(1, 4)).expect("small");
-    let web = behaviour(&mut sim.rng, false);
-    let mut services = vec![("web", ServiceKind::Web, replicas, web)];
-    if sim.rng.per_mille(400) {
-        let worker = behaviour(&mut sim.rng, true);
-        services.push(("worker", ServiceKind::Worker, 1, worker));
+    let mut web = service(ServiceKind::Web, replicas);
+    web.rollout = rollout(&mut sim.rng);
+    // Every revision differs in this, so that this service is always changed.
+    web.environment.insert("REVISION".to_owned(), sim.environments[id].revisions.len().to_string());
+    let mut behaviour_of_web = behaviour(&mut sim.rng, false);
+    if sim.rng.per_mille(120) {
+        behaviour_of_web = Behaviour::Faulty { listens_after: 100, permille: 400 };
     }
-    sim.trace.push(format!("{} deploy to {id}: {services:?}", sim.world.now.0));
-    sim.deploy(id, &services);
+    let mut services = Vec::new();
+    if sim.rng.per_mille(400) {
+        let kind = behaviour(&mut sim.rng, true);
+        services.push(("worker", changing(sim, service(ServiceKind::Worker, 1)), kind));
+    }
+    if sim.rng.per_mille(400) {
+        let mut db = service(ServiceKind::Database, 1);
+        if sim.rng.per_mille(700) {
+            db.care = Care::Pet;
+        }
+        web.depends_on.insert("db".parse().expect("a name"), needs(DependencyCondition::Healthy));
+        let kind =
+            if sim.rng.per_mille(150) { behaviour(&mut sim.rng, true) } else { Behaviour::Good { listens_after: 300 } };
+        services.push(("db", changing(sim, db), kind));
+    }
+    if sim.rng.per_mille(200) {
+        let mut job = service(ServiceKind::Job, 0);
+        job.job = Some(Job::default());
+        web.depends_on.insert("migrate".parse().expect("a name"), needs(DependencyCondition::Completed));
+        let bad = sim.rng.per_mille(200);
+        let kind = if bad { Behaviour::ExitsAtOnce { after: 100 } } else { Behaviour::Completes { after: 400 } };
+        services.push(("migrate", job, kind));
+    }
+    services.push(("web", web, behaviour_of_web));
+    let short: Vec<_> = services.iter().map(|(n, s, b)| (*n, s.rollout.strategy, s.replicas, *b)).collect();
+    sim.trace.push(format!("{} deploy to {id}: {short:?}", sim.world.now.0));
+    sim.deploy(id, services);
+}
+
+/// The same service as before in most deploys, so that it is kept.
+fn changing(sim: &mut Sim, mut service: Service) -> Service {
+    let kind = sim.rng.next() % 3;
+    service.environment.insert("KIND".to_owned(), kind.to_string());
+    service
+}
+
+fn needs(condition: DependencyCondition) -> Dependency {
+    Dependency { condition, optional: false, restart: false }
+}
+
+fn rollout(rng: &mut Rng) -> Rollout {
+    let mut rollout = Rollout { keep_warm_seconds: Some(10), ..Rollout::default() };
+    match rng.next() % 4 {
+        0 => rollout.strategy = Strategy::BlueGreen,
+        1 => {
+            rollout.strategy = Strategy::Canary;
+            let pause = |rng: &mut Rng| Pause {
+                seconds: rng.per_mille(500).then_some(3),
+                requests: rng.per_mille(300).then_some(20),
+                manual: rng.per_mille(150),
+            };
+            rollout.steps = vec![Step { weight: 10, pause: pause(rng) }, Step { weight: 50, pause: pause(rng) }];
+            let rules = Analysis { min_requests: 20, window_seconds: 2, ..Analysis::default() };
+            rollout.analysis = rng.per_mille(600).then_some(rules);
+        }
+        n => {
+            rollout.max_unavailable = (n == 2).then_some(Amount::Count(1));
+            rollout.max_surge = (n == 2).then_some(Amount::Count(u32::from(rng.per_mille(500))));
+            if rng.per_mille(300) {
+                rollout.on_failure = FailureAction::Pause;
+            }
+        }
+    }
+    rollout
 }

@@ -3,9 +3,12 @@
 mod edits;
 mod fixtures;
 mod live;
+mod live_rollouts;
 mod platform;
 mod properties;
+mod rollouts;
 mod rules;
 mod sim;
 mod simulation;
+mod statistics;
 mod world;

@@ -16,7 +16,7 @@ use crate::kernel::clock::{Clock, Timestamp};
 use crate::kernel::id::{DomainId, EnvironmentId, ProjectId, TenantId};
 use crate::kernel::random::Random;
 use crate::operations::Operations;
-use crate::releases::{Attempt, NewRevision, store as releases};
+use crate::releases::{Attempt, Kept, NewRevision, Progress, store as releases};
 use crate::scheduler::handle::{Scheduler, SchedulerParts};
 use crate::scheduler::health::Probe;
 use crate::scheduler::memory::ProbeTarget;
@@ -73,7 +73,7 @@ impl SnapshotPort for Tables {
     }
 
     fn said(&self) -> BoxFuture<'_, Result<Said, String>> {
-        let said = self.newest().map(|s| Said { boot: s.boot, generation: s.generation, in_flight: BTreeMap::new() });
+        let said = self.newest().map(|s| Said { boot: s.boot, generation: s.generation, ..Said::default() });
         Box::pin(std::future::ready(Ok(said.unwrap_or_default())))
     }
 }
@@ -149,7 +149,10 @@ impl Platform {
         let new =
             NewRevision { environment, stack, config_version: 0, source_commit: None, author: "ann", message: "m" };
         let number = releases::insert(&mut tx, &self.tenant, new, now, &self.random).await.unwrap();
-        let attempt = releases::set_target(&mut tx, &self.tenant, environment, number, now).await.unwrap();
+        let attempt =
+            releases::set_target(&mut tx, &self.tenant, environment, number, (&Kept::new(), &Progress::default()), now)
+                .await
+                .unwrap();
         tx.commit().await.unwrap();
         self.scheduler.nudge();
         attempt

@@ -4,31 +4,29 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::fixtures::{owner, service, stack_of};
-use super::world::{Behaviour, Rng, SimWorld};
+use super::fixtures::{owner, stack_of};
+use super::world::{Behaviour, Rng, SimContainer, SimWorld};
 use crate::engine::{ContainerState, InstanceKey, Owner};
 use crate::kernel::clock::Timestamp;
 use crate::kernel::id::EnvironmentId;
 use crate::kernel::name::ServiceName;
+use crate::releases::Progress;
 use crate::scheduler::lint::lint;
 use crate::scheduler::memory::{Memory, Outcome};
 use crate::scheduler::model::{
-    Action, Desired, DesiredEnvironment, EngineView, Plan, Release, Target, Version, Wanted, network_name, version_of,
+    Action, Desired, DesiredEnvironment, EngineView, Plan, Release, Target, Version, Wanted, Warm, network_name,
+    version_of,
 };
+use crate::scheduler::plan::analysis::Tally;
 use crate::scheduler::plan::plan;
 use crate::scheduler::policy::{Bug, Policy};
-use crate::stack::{ServiceKind, Stack};
+use crate::stack::model::Care;
+use crate::stack::{Service, Stack};
 
 /// A revision with how its services behave.
 pub(super) struct SimRevision {
     pub stack: Arc<Stack>,
     pub behaviours: BTreeMap<ServiceName, Behaviour>,
-}
-
-impl SimRevision {
-    pub(super) fn is_good(&self) -> bool {
-        self.behaviours.values().all(|b| b.is_good())
-    }
 }
 
 /// The durable rows of one environment.
@@ -37,7 +35,11 @@ pub(super) struct SimEnvironment {
     pub wanted: Wanted,
     pub counter: i64,
     pub target: Option<(Version, Timestamp)>,
+    pub progress: Progress,
+    pub target_kept: BTreeMap<ServiceName, Version>,
     pub serving: Option<Version>,
+    pub serving_kept: BTreeMap<ServiceName, Version>,
+    pub warm: Option<(Version, BTreeMap<ServiceName, Version>, Timestamp)>,
     pub formation: BTreeMap<ServiceName, u32>,
     pub revisions: Vec<SimRevision>,
     /// How each target ended: `None` for success, else the reason.
@@ -49,14 +51,49 @@ impl SimEnvironment {
         &self.revisions[usize::try_from(number - 1).expect("numbers count from one")]
     }
 
-    fn release(&self, version: Version) -> Release {
-        Release { version, config_version: 0, stack: Arc::clone(&self.revision(version.revision).stack) }
+    fn release(&self, version: Version, kept: &BTreeMap<ServiceName, Version>) -> Release {
+        let stack = Arc::clone(&self.revision(version.revision).stack);
+        Release { version, config_version: 0, stack, kept: kept.clone() }
     }
 
-    pub(super) fn set_target(&mut self, revision: i64, now: Timestamp) {
+    pub(super) fn serving_release(&self) -> Option<Release> {
+        self.serving.map(|v| self.release(v, &self.serving_kept))
+    }
+
+    pub(super) fn target_release(&self) -> Option<Release> {
+        self.target.map(|(v, _)| self.release(v, &self.target_kept))
+    }
+
+    /// Begins an attempt as the pipeline does: what has not changed is kept; the way back is at once, and takes what is
+    /// warm.
+    pub(super) fn set_target(&mut self, revision: i64, back: bool, now: Timestamp) {
+        self.wanted = Wanted::Run;
+        self.progress = Progress::begin("sim", if back { "rollback" } else { "deploy" }, back);
+        if let Some((version, kept, until)) = self.warm.clone()
+            && back
+            && version.revision == revision
+            && until > now.plus_ms(2_000)
+        {
+            self.target = Some((version, now));
+            self.target_kept = kept;
+            return;
+        }
         self.counter += 1;
         self.target = Some((Version { revision, generation: self.counter }, now));
-        self.wanted = Wanted::Run;
+        let new = &self.revision(revision).stack.services;
+        let kept = self.serving_release().into_iter().flat_map(|old| {
+            let same = |(name, s): &(&ServiceName, &Service)| {
+                s.kind.is_standing() && old.stack.services.get(*name) == Some(*s)
+            };
+            new.iter().filter(same).map(|(name, _)| (name.clone(), old.version_of(name))).collect::<Vec<_>>()
+        });
+        self.target_kept = kept.collect();
+    }
+
+    fn end_target(&mut self) {
+        self.target = None;
+        self.progress = Progress::default();
+        self.target_kept.clear();
     }
 }
 
@@ -66,6 +103,8 @@ pub(super) struct Sim {
     pub environments: BTreeMap<EnvironmentId, SimEnvironment>,
     pub policy: Policy,
     pub faults: bool,
+    /// A person was called.
+    pub alarmed: bool,
     memory: Memory,
     generation: u64,
     /// The table sent last by this process.
@@ -77,7 +116,14 @@ pub(super) struct Sim {
 impl Sim {
     pub(super) fn new(seed: u64, faults: bool, bug: Option<Bug>) -> Self {
         let world = SimWorld::new();
-        let policy = Policy { rollout_ms: 60_000, backoff_max_ms: 8_000, stable_ms: 10_000, bug, ..Policy::default() };
+        let policy = Policy {
+            rollout_ms: 60_000,
+            patience_ms: 30_000,
+            backoff_max_ms: 8_000,
+            stable_ms: 10_000,
+            bug,
+            ..Policy::default()
+        };
         Self {
             rng: Rng(seed),
             memory: Memory::new(world.now),
@@ -85,6 +131,7 @@ impl Sim {
             environments: BTreeMap::new(),
             policy,
             faults,
+            alarmed: false,
             generation: 0,
             sent: None,
             under_way: Vec::new(),
@@ -97,8 +144,13 @@ impl Sim {
             let desired = DesiredEnvironment {
                 owner: e.owner.clone(),
                 wanted: e.wanted,
-                target: e.target.map(|(version, since)| Target { release: e.release(version), since }),
-                serving: e.serving.map(|v| e.release(v)),
+                target: e.target_release().zip(e.target).map(|(release, (_, since))| Target {
+                    release,
+                    since,
+                    progress: e.progress.clone(),
+                }),
+                serving: e.serving_release(),
+                warm: e.warm.as_ref().map(|(v, kept, until)| Warm { release: e.release(*v, kept), until: *until }),
                 formation: e.formation.clone(),
             };
             (id.clone(), desired)
@@ -113,6 +165,7 @@ impl Sim {
             super::edits::maybe_edit(self);
         }
         self.finish_actions();
+        super::properties::one_writer(self)?;
         self.round()
     }
 
@@ -140,6 +193,8 @@ impl Sim {
             let in_flight =
                 self.world.containers.iter().map(|(id, c)| (id.clone(), c.in_flight)).filter(|(_, n)| *n > 0);
             let _ = self.memory.ingress_said(Some(self.world.table.0), in_flight.collect(), now);
+            let tally = |c: &SimContainer| Tally { requests: c.answered.0, errors: c.answered.1, ..Tally::default() };
+            self.memory.ingress_counted(self.world.containers.iter().map(|(id, c)| (id.clone(), tally(c))).collect());
         }
         let mut world = self.memory.world();
         let made = plan(&desired, &world, &self.policy, now);
@@ -148,6 +203,9 @@ impl Sim {
             if plan(&desired, &world, &self.policy, now) != made {
                 return Err("the order of the observation changes the plan".to_owned());
             }
+        }
+        if !made.report.environments.values().all(|r| r.alarms.is_empty()) {
+            self.alarmed = true;
         }
         let findings = lint(&made, &desired, &world, now);
         if !findings.is_empty() && self.policy.bug.is_none() {
@@ -212,7 +270,7 @@ impl Sim {
     /// Store writes happen at once; the engine takes its time.
     fn begin(&mut self, action: &Action) {
         let now = self.world.now;
-        if matches!(action, Action::MarkServing { .. } | Action::FailTarget { .. }) {
+        if action.is_decision() {
             let outcome = self.apply(action);
             self.memory.ended(action, outcome, now);
             return;
@@ -231,27 +289,37 @@ impl Sim {
         self.under_way.push((now.plus_ms(takes), action.clone()));
     }
 
+    /// What the store does with a decision.
+    fn decide(&mut self, action: &Action) {
+        let now = self.world.now;
+        let Some(e) = action.environment().and_then(|id| self.environments.get_mut(id)) else { return };
+        let is_target = |version: &Version| e.target.is_some_and(|(v, _)| v == *version);
+        match action {
+            Action::MarkServing { version, warm_until, .. } if is_target(version) => {
+                let old = e.serving.map(|v| (v, e.serving_kept.clone()));
+                e.warm = warm_until.zip(old).map(|(until, (v, kept))| (v, kept, until));
+                (e.serving, e.serving_kept) = (Some(*version), e.target_kept.clone());
+                e.outcomes.push((*version, None));
+                e.end_target();
+            }
+            Action::FailTarget { version, reason, .. } if is_target(version) => {
+                e.outcomes.push((*version, Some(reason.clone())));
+                e.end_target();
+            }
+            Action::Step { version, service, step, .. } if is_target(version) => {
+                e.progress.steps.insert(service.clone(), step.clone());
+            }
+            Action::Withdraw { version, reason, .. } if is_target(version) => e.progress.withdraw(reason, now),
+            Action::Hold { version, .. } if is_target(version) => drop(e.progress.pause("its failure policy", now)),
+            _ => {}
+        }
+    }
+
     fn apply(&mut self, action: &Action) -> Outcome {
         let now = self.world.now;
-        match action {
-            Action::MarkServing { environment, version } => {
-                let e = self.environments.get_mut(environment).expect("known");
-                if e.target.is_some_and(|(v, _)| v == *version) {
-                    e.target = None;
-                    e.serving = Some(*version);
-                    e.outcomes.push((*version, None));
-                }
-                return Outcome::Done;
-            }
-            Action::FailTarget { environment, version, reason } => {
-                let e = self.environments.get_mut(environment).expect("known");
-                if e.target.is_some_and(|(v, _)| v == *version) {
-                    e.target = None;
-                    e.outcomes.push((*version, Some(reason.clone())));
-                }
-                return Outcome::Done;
-            }
-            _ => {}
+        if action.is_decision() {
+            self.decide(action);
+            return Outcome::Done;
         }
         if !self.world.engine_is_up() || (self.faults && self.rng.per_mille(20)) {
             return Outcome::Unknown;
@@ -293,6 +361,7 @@ impl Sim {
             }
         }
         self.memory = Memory::new(self.world.now);
+        self.world.containers.values_mut().for_each(|c| c.ends = 0);
         // The next process numbers its tables above all of this one's.
         self.generation = (self.generation / 1_000_000 + 1) * 1_000_000;
         self.sent = None;
@@ -302,14 +371,40 @@ impl Sim {
     pub(super) fn oracle(&self) -> BTreeSet<InstanceKey> {
         let mut keys = BTreeSet::new();
         for (id, e) in self.environments.iter().filter(|(_, e)| e.wanted == Wanted::Run) {
-            for release in e.serving.iter().map(|v| e.release(*v)) {
-                for (name, service) in &release.stack.services {
-                    let replicas = e.formation.get(name).copied().unwrap_or(service.replicas);
+            if let Some(release) = e.serving_release() {
+                for (name, service) in release.stack.services.iter().filter(|(_, s)| s.kind.is_standing()) {
+                    let wanted = e.formation.get(name).copied().unwrap_or(service.replicas);
+                    let replicas = if service.care == Care::Pet { wanted.min(1) } else { wanted };
                     keys.extend((1..=replicas).map(|slot| release.key(id, name, slot)));
                 }
             }
         }
         keys
+    }
+
+    /// A person has looked at everything that is given up, and lets it be tried again.
+    pub(super) fn forgive(&mut self) {
+        let services: Vec<_> =
+            self.world.containers.values().map(|c| (c.key.environment.clone(), c.key.service.clone())).collect();
+        services.iter().for_each(|(environment, service)| self.memory.forgive(environment, service));
+        self.world.containers.values_mut().for_each(|c| c.ends = 0);
+    }
+
+    /// What ends again and again is mended.
+    pub(super) fn mend(&mut self) {
+        let good = Behaviour::Good { listens_after: 0 };
+        let fragile = |b: &&mut Behaviour| matches!(b, Behaviour::Fragile { .. });
+        let revisions = self.environments.values_mut().flat_map(|e| &mut e.revisions);
+        revisions.flat_map(|r| r.behaviours.values_mut()).filter(fragile).for_each(|b| *b = good);
+        self.world.containers.values_mut().map(|c| &mut c.behaviour).filter(fragile).for_each(|b| *b = good);
+    }
+
+    /// Whether it is kept for a way back.
+    pub(super) fn is_warm(&self, key: &InstanceKey) -> bool {
+        let warm = self.environments[&key.environment].warm.as_ref();
+        warm.is_some_and(|(v, kept, until)| {
+            self.world.now < *until && kept.get(&key.service).copied().unwrap_or(*v) == version_of(key)
+        })
     }
 
     pub(super) fn add_environment(&mut self, number: u32) {
@@ -319,7 +414,11 @@ impl Sim {
             wanted: Wanted::Run,
             counter: 0,
             target: None,
+            progress: Progress::default(),
+            target_kept: BTreeMap::new(),
             serving: None,
+            serving_kept: BTreeMap::new(),
+            warm: None,
             formation: BTreeMap::new(),
             revisions: Vec::new(),
             outcomes: Vec::new(),
@@ -327,20 +426,21 @@ impl Sim {
         self.environments.insert(id, e);
     }
 
-    /// Deploys a new revision of these behaviours and sizes.
-    pub(super) fn deploy(&mut self, id: &EnvironmentId, services: &[(&str, ServiceKind, u32, Behaviour)]) {
+    /// Deploys a new revision of these services.
+    pub(super) fn deploy(&mut self, id: &EnvironmentId, services: Vec<(&str, Service, Behaviour)>) {
         let now = self.world.now;
-        let stack = stack_of(services.iter().map(|(name, kind, n, _)| (*name, service(*kind, *n))));
-        let behaviours = services.iter().map(|(n, _, _, b)| (n.parse().expect("a name"), *b)).collect();
+        let behaviours = services.iter().map(|(n, _, b)| (n.parse().expect("a name"), *b)).collect();
+        let stack = stack_of(services.into_iter().map(|(name, service, _)| (name, service)));
         let e = self.environments.get_mut(id).expect("known");
         e.revisions.push(SimRevision { stack: Arc::new(stack), behaviours });
         let number = i64::try_from(e.revisions.len()).expect("few");
-        e.set_target(number, now);
+        e.set_target(number, false, now);
     }
 
     /// Whether this container is an instance of the release that serves, within the wanted number.
     pub(super) fn is_serving(&self, key: &InstanceKey) -> bool {
         let e = &self.environments[&key.environment];
-        e.serving == Some(version_of(key)) && self.oracle().contains(key)
+        e.serving_release().is_some_and(|r| r.version_of(&key.service) == version_of(key))
+            && self.oracle().contains(key)
     }
 }

@@ -1,5 +1,6 @@
 //! The seeded simulation. `WHARF_SIM_SEED=n` replays one seed with its trace; `WHARF_SIM_SEEDS=n` runs more.
 
+use super::fixtures::service;
 use super::properties::{targets_end_in_time, world_is_as_wanted};
 use super::sim::Sim;
 use super::world::Behaviour;
@@ -9,7 +10,7 @@ use crate::stack::ServiceKind;
 
 /// Steps with faults and edits, and the most steps a quiet world may need to come to rest.
 const STORMY_STEPS: usize = 120;
-const QUIET_STEPS: usize = 300;
+const QUIET_STEPS: usize = 700;
 const QUIET_STEP_MS: i64 = 500;
 /// Steps for which a world at rest must stay so.
 const STILL_STEPS: usize = 10;
@@ -31,8 +32,12 @@ fn storm_and_calm(sim: &mut Sim) -> Result<(), String> {
         targets_end_in_time(sim).map_err(|e| format!("step {step}: {e}"))?;
     }
     sim.faults = false;
+    sim.mend();
     let mut still = 0;
     for step in 0..QUIET_STEPS {
+        if std::mem::take(&mut sim.alarmed) {
+            sim.forgive();
+        }
         let plan = sim.step(QUIET_STEP_MS, false).map_err(|e| format!("quiet step {step}: {e}"))?;
         targets_end_in_time(sim).map_err(|e| format!("quiet step {step}: {e}"))?;
         let sees = plan.report.blind.is_none();
@@ -90,6 +95,9 @@ fn every_planted_bug_is_found() {
         Bug::NeverFail,
         Bug::RetireServingEarly,
         Bug::ForgetCrashed,
+        Bug::BelowMinimum,
+        Bug::TwoWriters,
+        Bug::IgnoreOrder,
     ];
     for bug in bugs {
         let found = (0..400).find_map(|seed| live(seed, Some(bug)).1.err().map(|e| (seed, e)));
@@ -112,11 +120,12 @@ fn without_faults_good_targets_serve_and_bad_ones_fail_with_their_reason() {
         let mut sim = Sim::new(7, false, None);
         sim.add_environment(0);
         let id = sim.environments.keys().next().cloned().expect("one");
-        sim.deploy(&id, &[("web", ServiceKind::Web, 1, Behaviour::Good { listens_after: 50 })]);
+        let old = service(ServiceKind::Web, 1);
+        sim.deploy(&id, vec![("web", old, Behaviour::Good { listens_after: 50 })]);
         while sim.environments[&id].target.is_some() {
             let _ = sim.step(100, false).expect("no property is broken");
         }
-        sim.deploy(&id, &[("web", ServiceKind::Web, 2, behaviour)]);
+        sim.deploy(&id, vec![("web", service(ServiceKind::Web, 2), behaviour)]);
         let since = sim.world.now;
         while sim.environments[&id].target.is_some() {
             let _ = sim.step(100, false).expect("no property is broken");

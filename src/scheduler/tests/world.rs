@@ -34,9 +34,28 @@ impl Rng {
 /// How the containers of one service of one revision behave.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Behaviour {
-    Good { listens_after: i64 },
-    ExitsAtOnce { after: i64 },
-    OutOfMemory { after: i64 },
+    Good {
+        listens_after: i64,
+    },
+    /// Passes its checks, and answers this many of a thousand requests with an error.
+    Faulty {
+        listens_after: i64,
+        permille: u64,
+    },
+    /// Passes its checks, and ends a while after each start.
+    Fragile {
+        dies_after: i64,
+    },
+    /// Runs to its end with success.
+    Completes {
+        after: i64,
+    },
+    ExitsAtOnce {
+        after: i64,
+    },
+    OutOfMemory {
+        after: i64,
+    },
     NeverListens,
     Misplaced,
     StartFails,
@@ -45,7 +64,11 @@ pub(super) enum Behaviour {
 
 impl Behaviour {
     pub(super) fn is_good(self) -> bool {
-        matches!(self, Self::Good { .. })
+        matches!(self, Self::Good { .. } | Self::Faulty { .. } | Self::Fragile { .. } | Self::Completes { .. })
+    }
+
+    pub(super) fn is_faulty(self) -> bool {
+        matches!(self, Self::Faulty { .. })
     }
 }
 
@@ -55,6 +78,7 @@ pub(super) struct SimContainer {
     pub owner: Owner,
     pub behaviour: Behaviour,
     pub state: ContainerState,
+    pub flaps_since: Timestamp,
     pub flaps_until: Timestamp,
     /// When a stop under way ends it.
     pub stops_at: Option<Timestamp>,
@@ -62,14 +86,20 @@ pub(super) struct SimContainer {
     /// Its requests never end by themselves.
     pub hangs: bool,
     pub left_table_at: Option<Timestamp>,
+    /// Ends by itself in a row, as far as the present control plane can know.
+    pub ends: u32,
+    /// Requests it answered, and how many of them with an error.
+    pub answered: (u64, u64),
 }
 
 impl SimContainer {
     pub(super) fn listens_since(&self) -> Option<Timestamp> {
         match (&self.state, self.behaviour) {
-            (ContainerState::Running { started_at }, Behaviour::Good { listens_after }) => {
-                Some(started_at.plus_ms(listens_after))
-            }
+            (
+                ContainerState::Running { started_at },
+                Behaviour::Good { listens_after } | Behaviour::Faulty { listens_after, .. },
+            ) => Some(started_at.plus_ms(listens_after)),
+            (ContainerState::Running { started_at }, Behaviour::Fragile { .. }) => Some(*started_at),
             _ => None,
         }
     }
@@ -78,6 +108,12 @@ impl SimContainer {
     pub(super) fn is_well_for(&self, ms: i64, now: Timestamp) -> bool {
         let since = self.listens_since().map(|t| t.max(self.flaps_until));
         since.is_some_and(|t| now.since_ms(t) >= ms) && self.stops_at.is_none()
+    }
+
+    /// It answers without a fault, or did so a moment ago and nobody can know better yet.
+    pub(super) fn seems_well(&self, ms: i64, now: Timestamp) -> bool {
+        let listens = self.listens_since().is_some_and(|t| t <= now);
+        self.is_well_for(0, now) || (listens && self.stops_at.is_none() && now.since_ms(self.flaps_since) < ms)
     }
 
     pub(super) fn probe(&self, now: Timestamp) -> Probe {
@@ -213,11 +249,14 @@ impl SimWorld {
             owner: owner.clone(),
             behaviour,
             state: ContainerState::Running { started_at: now },
+            flaps_since: now,
             flaps_until: now,
             stops_at: None,
             in_flight: 0,
             hangs: false,
             left_table_at: None,
+            ends: 0,
+            answered: (0, 0),
         };
         self.containers.insert(format!("c{:05}", self.next_id), container);
         Ok(())
@@ -243,12 +282,15 @@ fn live(c: &mut SimContainer, now: Timestamp) {
     let end = match c.behaviour {
         Behaviour::ExitsAtOnce { after } => Some((started_at.plus_ms(after), 3, false)),
         Behaviour::OutOfMemory { after } => Some((started_at.plus_ms(after), 137, true)),
+        Behaviour::Fragile { dies_after } => Some((started_at.plus_ms(dies_after), 4, false)),
+        Behaviour::Completes { after } => Some((started_at.plus_ms(after), 0, false)),
         _ => None,
     };
     let stopped = c.stops_at.map(|at| (at, 143, false));
     if let Some((at, code, oom_killed)) = stopped.or(end)
         && now >= at
     {
+        c.ends += u32::from(stopped.is_none());
         c.state = ContainerState::Exited { code, oom_killed, finished_at: at };
         c.stops_at = None;
         c.in_flight = 0;
@@ -260,10 +302,12 @@ fn suffer(c: &mut SimContainer, now: Timestamp, rng: &mut Rng) {
         return;
     }
     if rng.per_mille(3) {
+        c.ends += 1;
         c.state = ContainerState::Exited { code: 1, oom_killed: rng.per_mille(200), finished_at: now };
         c.stops_at = None;
         c.in_flight = 0;
     } else if rng.per_mille(3) {
+        c.flaps_since = now;
         c.flaps_until = now.plus_ms(rng.between(100, 30_000));
     }
 }
@@ -273,6 +317,10 @@ fn serve(c: &mut SimContainer, routed: bool, now: Timestamp, rng: &mut Rng) {
         return;
     }
     if routed {
+        let requests = rng.next() % 40;
+        let permille = if let Behaviour::Faulty { permille, .. } = c.behaviour { permille } else { 0 };
+        let errors = (0..requests).filter(|_| permille > 0 && rng.per_mille(permille)).count() as u64;
+        c.answered = (c.answered.0 + requests, c.answered.1 + errors);
         c.in_flight = rng.next() % 4;
         c.hangs = rng.per_mille(50);
         c.left_table_at = None;

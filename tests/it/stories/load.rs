@@ -50,3 +50,24 @@ fn an_apps_own_server_loses_no_request_either() {
     assert!(world.get("own-server", "/").body.contains("one"));
     eprintln!("deploy and rollback of a server: 0 of {} requests failed", load.none_failed());
 }
+
+/// A rolling change replaces one instance after the other, and every one of them is asked all the while.
+#[test]
+fn a_rolling_change_of_three_instances_loses_no_request() {
+    let world = World::shared();
+    let repo = world.app("rolling", &apps::server("one"));
+    repo.push().ok();
+    world.cli(&["ps", "scale", "web=3", "--app", "rolling"]).ok();
+    let load = world.load("rolling", 200);
+    for version in ["two", "three"] {
+        repo.push_files(&apps::server(version)).ok();
+        assert!(world.get("rolling", "/").body.contains(version));
+    }
+    world.cli(&["rollback", "--app", "rolling"]).ok();
+    assert!(world.get("rolling", "/").body.contains("two"));
+    let status = world.cli(&["status", "--app", "rolling"]).ok();
+    status.says("3 of 3 healthy");
+    let nothing = world.cli(&["rollout", "pause", "--app", "rolling"]);
+    assert!(nothing.code != 0 && nothing.err.contains("nothing is being rolled out"), "{}", nothing.err);
+    eprintln!("two rolling changes and a rollback of 3 instances: 0 of {} requests failed", load.none_failed());
+}
