@@ -74,6 +74,8 @@ pub async fn run(config: IngressConfig, shutdown: impl Future<Output = ()>) -> R
         Start::Inherit(mut inheritance) => (std::mem::take(&mut inheritance.doors), Some(inheritance), None),
         Start::Fresh(lock) => (bind_all(&config, workers)?, None, Some(lock)),
     };
+    let mut inheritance = inheritance;
+    let ports = inheritance.as_mut().map(|inheritance| std::mem::take(&mut inheritance.ports)).unwrap_or_default();
     let folder = config.data_dir.join("telemetry");
     let log = access_log::start(&folder).map_err(|source| IngressError::File {
         action: "open the access log in",
@@ -83,7 +85,8 @@ pub async fn run(config: IngressConfig, shutdown: impl Future<Output = ()>) -> R
     let resolver = Arc::new(Resolver::default());
     let tls = tls::server_config(Arc::clone(&resolver))?;
     let shared = Arc::new(Shared::new(workers, log, raise_file_limit()));
-    let (engine, threads) = Engine::start(snapshot, disk, shared, workers, doors, tls, resolver)?;
+    let (engine, threads) = Engine::start(snapshot, disk, shared, workers, doors, ports, tls, resolver)?;
+    engine.follow_listeners().await;
     let lock = match (lock, inheritance) {
         (Some(lock), _) => lock,
         (None, inheritance) => take_over(inheritance, &config.run_dir).await?,
@@ -112,6 +115,7 @@ async fn serve_control(
         loop {
             tokio::time::sleep(REVIEW).await;
             reviewed.review_held().await;
+            reviewed.review_listeners().await;
         }
     });
     tracing::info!(http = ?engine.addresses, https = ?engine.tls_addresses, generation = engine.table().snapshot.generation, "ingress serves");

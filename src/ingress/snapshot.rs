@@ -11,6 +11,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+pub use super::l4::model::{Listener, Rule, Tls, Transport};
+
 /// The snapshot format this build reads and writes.
 pub const VERSION: u32 = 1;
 
@@ -34,6 +36,9 @@ pub struct Snapshot {
     /// All routes, in any order.
     #[serde(default)]
     pub routes: Vec<Route>,
+    /// Ports that are exposed as they are, beside HTTP.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub listeners: Vec<Listener>,
     /// Certificates for TLS, by server name.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub certificates: Vec<Certificate>,
@@ -81,6 +86,8 @@ fn version() -> u32 {
 pub struct Settings {
     /// Addresses or networks (`10.0.0.0/8`, `::1`) of proxies in front of us whose `X-Forwarded-*` is believed.
     pub trusted_proxies: Vec<String>,
+    /// Addresses or networks of load balancers whose connections all begin with a PROXY header (version 1 or 2).
+    pub proxy_protocol_from: Vec<String>,
     /// Open client connections, all threads together; more are closed on arrival. 0 = as many as file descriptors allow.
     pub max_connections: u32,
     /// Open connections of one client address.
@@ -99,6 +106,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             trusted_proxies: Vec::new(),
+            proxy_protocol_from: Vec::new(),
             max_connections: 0,
             max_connections_per_address: 20_000,
             https_port: 443,

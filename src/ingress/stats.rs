@@ -181,11 +181,19 @@ pub(crate) struct Registry {
     routes: HashMap<String, Weak<RouteStats>>,
     upstreams: HashMap<(String, String, UpstreamAddress), Weak<UpstreamState>>,
     limiters: HashMap<String, Weak<Limiter>>,
+    pub listeners: super::l4::table::Memory,
 }
 
 impl Registry {
     pub(crate) fn new(workers: usize) -> Self {
-        Self { workers, next_serial: 1, routes: HashMap::new(), upstreams: HashMap::new(), limiters: HashMap::new() }
+        Self {
+            workers,
+            next_serial: 1,
+            routes: HashMap::new(),
+            upstreams: HashMap::new(),
+            limiters: HashMap::new(),
+            listeners: super::l4::table::Memory::default(),
+        }
     }
 
     pub(crate) fn route(&mut self, id: &str) -> Arc<RouteStats> {

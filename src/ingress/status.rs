@@ -34,7 +34,11 @@ pub struct Status {
     /// All upstreams of the table, and removed ones that still have requests in flight.
     pub upstreams: Vec<UpstreamStatus>,
     pub routes: Vec<RouteStatus>,
+    /// Ports beside HTTP.
+    pub listeners: Vec<ListenerStatus>,
 }
+
+pub use super::l4::stats::ListenerStatus;
 
 /// Client connections.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -103,6 +107,7 @@ pub(crate) fn gather(engine: &Engine, draining: bool) -> Status {
             in_table.insert(state.serial, upstream.draining);
         }
     }
+    in_table.extend(table.listeners.upstreams());
     let upstreams = engine
         .live_upstreams()
         .iter()
@@ -139,6 +144,7 @@ pub(crate) fn gather(engine: &Engine, draining: bool) -> Status {
         log_dropped: shared.log.dropped(),
         held_routes: engine.held(),
         upstreams,
+        listeners: engine.listeners(),
         routes: table.routes.iter().map(|route| route_status(&route.route.id, &route.stats)).collect(),
     }
 }

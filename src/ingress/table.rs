@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::l4::table::Listeners;
 use super::rate::Limiter;
 use super::snapshot::{Route, Snapshot};
 use super::stats::{Registry, RouteStats, UpstreamState};
@@ -16,7 +17,10 @@ use super::validate::Network;
 pub(crate) struct Table {
     pub snapshot: Arc<Snapshot>,
     pub routes: Vec<RouteEntry>,
+    pub listeners: Listeners,
     trusted: Vec<Network>,
+    /// Whose connections begin with a PROXY header.
+    heralded: Vec<Network>,
     exact: HashMap<Box<str>, Vec<Rule>>,
     /// Keyed by the part after `*.`.
     wildcard: HashMap<Box<str>, Vec<Rule>>,
@@ -45,7 +49,9 @@ impl Table {
     /// Compiles a valid snapshot; states of upstreams and routes that stay are taken over from the registry.
     pub(crate) fn compile(snapshot: Arc<Snapshot>, registry: &mut Registry) -> Self {
         let mut table = Self {
-            trusted: snapshot.settings.trusted_proxies.iter().filter_map(|text| Network::parse(text)).collect(),
+            listeners: Listeners::compile(&snapshot, registry),
+            heralded: networks(&snapshot.settings.proxy_protocol_from),
+            trusted: networks(&snapshot.settings.trusted_proxies),
             routes: Vec::with_capacity(snapshot.routes.len()),
             exact: HashMap::new(),
             wildcard: HashMap::new(),
@@ -102,10 +108,19 @@ impl Table {
         }
     }
 
+    /// Whether connections from this peer begin with a PROXY header.
+    pub(crate) fn is_heralded(&self, peer: std::net::IpAddr) -> bool {
+        self.heralded.iter().any(|network| network.contains(peer))
+    }
+
     /// Whether forwarding headers from this peer are believed.
     pub(crate) fn trusts(&self, peer: std::net::IpAddr) -> bool {
         self.trusted.iter().any(|network| network.contains(peer))
     }
+}
+
+fn networks(list: &[String]) -> Vec<Network> {
+    list.iter().filter_map(|text| Network::parse(text)).collect()
 }
 
 /// Result of [`Table::find`].

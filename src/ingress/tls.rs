@@ -112,3 +112,10 @@ pub(crate) fn server_config(resolver: Arc<Resolver>) -> Result<Arc<ServerConfig>
     config.ticketer = aws_lc_rs::Ticketer::new().map_err(failed)?;
     Ok(Arc::new(config))
 }
+
+/// The same for connections that carry no HTTP: no protocol is offered.
+pub(crate) fn without_protocols(config: &ServerConfig) -> Arc<ServerConfig> {
+    let mut config = config.clone();
+    config.alpn_protocols.clear();
+    Arc::new(config)
+}

@@ -1,13 +1,17 @@
 //! Tests of the data plane: pure parts by table and property, the rest with real sockets on free ports.
 
 mod bodies;
+mod differential;
 mod framing;
+mod fuzz;
 mod grpc;
 mod h2;
 mod h2_attacks;
 mod h2_client;
 mod harness;
+mod l4;
 mod life;
+mod proxy_headers;
 mod proxying;
 mod pure;
 mod resilience;
