@@ -15,7 +15,7 @@ use super::l4;
 use super::l4::model::Key;
 use super::l4::ports::{Handle, Ports};
 use super::l4::stats::ListenerStatus;
-use super::listen::Door;
+use super::listen::{Door, Sockets};
 use super::shared::Shared;
 use super::snapshot::Snapshot;
 use super::stats::Registry;
@@ -65,8 +65,7 @@ impl Engine {
         disk: Option<SnapshotFile>,
         shared: Arc<Shared>,
         workers: usize,
-        doors: Vec<Door>,
-        inherited: Vec<(Key, Handle)>,
+        sockets: Sockets,
         tls: Arc<ServerConfig>,
         resolver: Arc<Resolver>,
     ) -> Result<(Self, Vec<Worker>), IngressError> {
@@ -76,6 +75,7 @@ impl Engine {
         }
         let mut registry = Registry::new(workers);
         let table = Arc::new(Table::compile(Arc::new(snapshot), &mut registry));
+        let Sockets { doors, ports } = sockets;
         let (addresses, tls_addresses) = (addresses(&doors, false), addresses(&doors, true));
         let mut shares: Vec<Vec<Door>> = (0..workers).map(|_| Vec::new()).collect();
         for (index, door) in doors.iter().enumerate() {
@@ -100,7 +100,7 @@ impl Engine {
                 wanted: None,
                 held: Vec::new(),
                 doors,
-                ports: Ports::new(workers, inherited),
+                ports: Ports::new(workers, ports),
             }),
             applying: tokio::sync::Mutex::new(()),
             disk,

@@ -17,7 +17,7 @@ use super::disk::{self, SnapshotFile};
 use super::engine::Engine;
 use super::error::IngressError;
 use super::handover::{self, Inheritance};
-use super::listen::Door;
+use super::listen::{Door, Sockets};
 use super::shared::Shared;
 use super::snapshot::{Snapshot, VERSION};
 use super::tls::{self, Resolver};
@@ -85,7 +85,7 @@ pub async fn run(config: IngressConfig, shutdown: impl Future<Output = ()>) -> R
     let resolver = Arc::new(Resolver::default());
     let tls = tls::server_config(Arc::clone(&resolver))?;
     let shared = Arc::new(Shared::new(workers, log, raise_file_limit()));
-    let (engine, threads) = Engine::start(snapshot, disk, shared, workers, doors, ports, tls, resolver)?;
+    let (engine, threads) = Engine::start(snapshot, disk, shared, workers, Sockets { doors, ports }, tls, resolver)?;
     engine.follow_listeners().await;
     let lock = match (lock, inheritance) {
         (Some(lock), _) => lock,
