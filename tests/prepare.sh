@@ -38,6 +38,8 @@ need xz xz-utils
 need flock util-linux
 need ip iproute2
 need wrk wrk
+need h2load nghttp2-client
+command -v nginx >/dev/null 2>&1 || [ -x /usr/sbin/nginx ] || missing+=(nginx-light)
 need python3 python3
 need openssl openssl
 need pebble pebble

@@ -29,6 +29,11 @@ pub(crate) struct Buffer {
 }
 
 impl Buffer {
+    /// A buffer of what was read elsewhere.
+    pub(crate) fn of(bytes: Vec<u8>) -> Self {
+        Self { bytes, ..Self::default() }
+    }
+
     /// What is there to use.
     pub(crate) fn unread(&self) -> &[u8] {
         &self.bytes[self.at..]

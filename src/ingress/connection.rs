@@ -11,6 +11,7 @@ use tokio::io::AsyncWriteExt;
 use super::buffer::Buffer;
 use super::clock::{NEVER, SlotGuard};
 use super::core::Core;
+use super::grpc;
 use super::h1::request::{self as head, Framing, MAX_HEAD, RequestHead};
 use super::h2;
 use super::phases::{admitted, challenge, log, upstream};
@@ -212,14 +213,34 @@ impl Connection {
         given_up: impl Future<Output = ()>,
     ) -> Flow {
         let mut tx = Transaction::new(bytes, head, self.core.table(), &self.core.random);
-        let outcome = {
+        // How long the caller of a gRPC call waits; the connection's own slot is the phases'.
+        let alarm = grpc::timeout(&tx.head, &tx.bytes).map(|limit| {
+            let slot = self.core.clock.slot();
+            let end = slot.after(limit);
+            (slot, end)
+        });
+        let (mut outcome, too_late) = {
             let (mut phases, mut given_up) = (pin!(self.phases(&mut tx)), pin!(given_up));
-            poll_fn(|cx| match given_up.as_mut().poll(cx) {
-                Poll::Ready(()) => Poll::Ready(Err(Failure::Abort("client_gone"))),
-                Poll::Pending => phases.as_mut().poll(cx),
+            poll_fn(|cx| {
+                if given_up.as_mut().poll(cx).is_ready() {
+                    return Poll::Ready((Err(Failure::Abort("client_gone")), false));
+                }
+                if let Poll::Ready(outcome) = phases.as_mut().poll(cx) {
+                    return Poll::Ready((outcome, false));
+                }
+                if let Some((slot, end)) = &alarm {
+                    if slot.is_past(*end) {
+                        return Poll::Ready((Err(Failure::Abort("deadline")), true));
+                    }
+                    slot.watch(*end, cx);
+                }
+                Poll::Pending
             })
             .await
         };
+        if too_late && tx.status == 0 {
+            outcome = Err(Failure::Answer(Problem::timed_out()));
+        }
         let flow = match outcome {
             Ok(flow) => flow,
             Err(Failure::Answer(problem)) => self.answer(&mut tx, &problem).await,

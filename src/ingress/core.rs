@@ -5,12 +5,14 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
+use rustls::ServerConfig;
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 use super::access_log::LogBuffer;
 use super::buffer::Spares;
 use super::clock::Clock;
+use super::l4::doors::{Change, Doors};
 use super::pool::Pool;
 use super::shared::Shared;
 use super::table::Table;
@@ -31,6 +33,8 @@ impl std::ops::Deref for TableRef {
 pub(crate) enum Order {
     /// Use this table from now on; answer when it is in use.
     Table(Arc<Table>, oneshot::Sender<()>),
+    /// Open and close ports beside HTTP; answer when it is done.
+    Listeners(Change, oneshot::Sender<()>),
     /// Accept no more connections and let the open ones end; answer when the listeners are closed.
     Drain(oneshot::Sender<()>),
     /// Close all idle connections to upstreams.
@@ -49,6 +53,9 @@ pub(crate) struct Core {
     pub spares: Spares,
     pub random: Random,
     pub log: LogBuffer,
+    /// For TLS that carries no HTTP.
+    pub tls: Arc<ServerConfig>,
+    doors: Doors,
     table: RefCell<Rc<TableRef>>,
     /// Wakes those who wait for a new table.
     pub table_changed: Notify,
@@ -58,8 +65,10 @@ pub(crate) struct Core {
 }
 
 impl Core {
-    pub(crate) fn new(worker: usize, shared: Arc<Shared>, table: Arc<Table>) -> Rc<Self> {
+    pub(crate) fn new(worker: usize, shared: Arc<Shared>, table: Arc<Table>, tls: Arc<ServerConfig>) -> Rc<Self> {
         Rc::new(Self {
+            tls,
+            doors: Doors::default(),
             worker,
             clock: Clock::new(shared.started),
             pool: Pool::default(),
@@ -106,7 +115,12 @@ impl Core {
                     self.table_changed.notify_waiters();
                     let _ = done.send(());
                 }
+                Order::Listeners(change, done) => {
+                    self.doors.change(&self, change).await;
+                    let _ = done.send(());
+                }
                 Order::Drain(done) => {
+                    self.doors.close().await;
                     for task in accepting.drain(..) {
                         task.abort();
                         let _ = task.await;

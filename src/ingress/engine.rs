@@ -11,7 +11,11 @@ use tokio::sync::{mpsc, oneshot};
 use super::core::Order;
 use super::disk::SnapshotFile;
 use super::error::{IngressError, SnapshotError};
-use super::listen::Door;
+use super::l4;
+use super::l4::model::Key;
+use super::l4::ports::{Handle, Ports};
+use super::l4::stats::ListenerStatus;
+use super::listen::{Door, Sockets};
 use super::registry::Registry;
 use super::shared::Shared;
 use super::snapshot::Snapshot;
@@ -50,6 +54,8 @@ struct State {
     held: Vec<String>,
     /// Copies of the listening sockets, for a successor; dropped when draining begins.
     doors: Vec<Door>,
+    /// Those beside HTTP.
+    ports: Ports,
 }
 
 impl Engine {
@@ -59,7 +65,7 @@ impl Engine {
         disk: Option<SnapshotFile>,
         shared: Arc<Shared>,
         workers: usize,
-        doors: Vec<Door>,
+        sockets: Sockets,
         tls: Arc<ServerConfig>,
         resolver: Arc<Resolver>,
     ) -> Result<(Self, Vec<Worker>), IngressError> {
@@ -69,6 +75,7 @@ impl Engine {
         }
         let mut registry = Registry::new(workers);
         let table = Arc::new(Table::compile(Arc::new(snapshot), &mut registry));
+        let Sockets { doors, ports } = sockets;
         let (addresses, tls_addresses) = (addresses(&doors, false), addresses(&doors, true));
         let mut shares: Vec<Vec<Door>> = (0..workers).map(|_| Vec::new()).collect();
         for (index, door) in doors.iter().enumerate() {
@@ -86,7 +93,15 @@ impl Engine {
             shared,
             addresses,
             tls_addresses,
-            state: Mutex::new(State { table, registry, orders, wanted: None, held: Vec::new(), doors }),
+            state: Mutex::new(State {
+                table,
+                registry,
+                orders,
+                wanted: None,
+                held: Vec::new(),
+                doors,
+                ports: Ports::new(workers, ports),
+            }),
             applying: tokio::sync::Mutex::new(()),
             disk,
             resolver,
@@ -112,6 +127,49 @@ impl Engine {
     /// All upstreams that a table or a request still uses.
     pub(crate) fn live_upstreams(&self) -> Vec<Arc<super::stats::UpstreamState>> {
         self.state().registry.live_upstreams()
+    }
+
+    /// The ports beside HTTP: where they are, and what came in.
+    pub(crate) fn listeners(&self) -> Vec<ListenerStatus> {
+        let state = self.state();
+        let one = |entry: &l4::table::Entry| {
+            let (listening, error) = state.ports.state(entry.listener.key());
+            let counted = ListenerStatus::of(&entry.listener.id, entry.listener.protocol, &entry.stats);
+            ListenerStatus { listening, error, ..counted }
+        };
+        state.table.listeners.entries.iter().map(one).collect()
+    }
+
+    /// Opens and closes ports as the table in use says.
+    pub(crate) async fn follow_listeners(&self) {
+        let (changes, workers) = {
+            let mut state = self.state();
+            let table = Arc::clone(&state.table);
+            (state.ports.follow(&table.listeners), state.orders.clone())
+        };
+        let mut obeyed = Vec::new();
+        for (orders, change) in workers.iter().zip(changes) {
+            let (done, wait) = oneshot::channel();
+            if !change.is_empty() && orders.send(Order::Listeners(change, done)).is_ok() {
+                obeyed.push(wait);
+            }
+        }
+        for wait in obeyed {
+            let _ = wait.await;
+        }
+    }
+
+    /// Tries again to open ports that somebody else had.
+    pub(crate) async fn review_listeners(&self) {
+        let _turn = self.applying.lock().await;
+        if self.state().ports.has_errors() && !self.handing_over.load(SeqCst) {
+            self.follow_listeners().await;
+        }
+    }
+
+    /// Copies of the sockets beside those of HTTP, for a successor.
+    pub(crate) fn share_ports(&self) -> std::io::Result<Vec<(Key, Handle)>> {
+        self.state().ports.share()
     }
 
     /// Copies of the listening sockets for a successor; from now on snapshots are refused until
@@ -157,6 +215,7 @@ impl Engine {
         // Held until no worker begins a request with it: taking thousands of routes apart is not theirs to do.
         let _last = previous;
         self.order_all(|done| Order::Table(Arc::clone(&table), done)).await;
+        self.follow_listeners().await;
         Ok(held)
     }
 
@@ -199,7 +258,11 @@ impl Engine {
 
     /// Stops accepting and waits for open connections to end, at most until the deadline; then stops the workers.
     pub(crate) async fn drain(&self, workers: Vec<Worker>, limit: Duration) {
-        self.state().doors.clear();
+        {
+            let mut state = self.state();
+            state.doors.clear();
+            state.ports.clear();
+        }
         self.order_all(Order::Drain).await;
         let end = Instant::now() + limit;
         while self.shared.open() > 0 && Instant::now() < end {

@@ -32,6 +32,8 @@ use tokio::net::UnixStream;
 
 use super::control::{Control, Leave, problem};
 use super::error::IngressError;
+use super::l4::model::Key;
+use super::l4::ports::Handle;
 use super::listen::Door;
 use super::snapshot::Snapshot;
 
@@ -48,6 +50,9 @@ const PATIENCE: Duration = Duration::from_secs(30);
 struct Offer {
     /// One per socket, in order: whether TLS is spoken on it.
     tls: Vec<bool>,
+    /// What the sockets behind those are.
+    #[serde(default)]
+    ports: Vec<Key>,
     snapshot: Snapshot,
 }
 
@@ -82,16 +87,19 @@ pub(crate) fn offer(control: &Arc<Control>, mut request: Request<Incoming>) -> R
 async fn give(control: &Control, mut stream: UnixStream) -> io::Result<()> {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     let doors = control.engine.begin_handover()?;
+    let ports = control.engine.share_ports()?;
     let offer = Offer {
         tls: doors.iter().map(|door| door.is_tls).collect(),
+        ports: ports.iter().map(|(key, _)| *key).collect(),
         snapshot: (*control.engine.table().snapshot).clone(),
     };
     let text = serde_json::to_vec(&offer)?;
     stream.write_u32(text.len() as u32).await?;
     stream.write_all(&text).await?;
-    for batch in doors.chunks(BATCH) {
-        let fds: Vec<_> = batch.iter().map(|door| door.listener.as_fd()).collect();
-        stream.async_io(tokio::io::Interest::WRITABLE, || send_fds(stream.as_fd(), &fds)).await?;
+    let ports = ports.iter().map(|(_, handle)| handle.as_fd());
+    let all: Vec<_> = doors.iter().map(|door| door.listener.as_fd()).chain(ports).collect();
+    for fds in all.chunks(BATCH) {
+        stream.async_io(tokio::io::Interest::WRITABLE, || send_fds(stream.as_fd(), fds)).await?;
     }
     if stream.read_u8().await? != READY {
         return Err(io::ErrorKind::InvalidData.into());
@@ -117,6 +125,8 @@ fn send_fds(socket: BorrowedFd<'_>, fds: &[BorrowedFd<'_>]) -> io::Result<()> {
 pub(crate) struct Inheritance {
     pub snapshot: Snapshot,
     pub doors: Vec<Door>,
+    /// Those beside HTTP.
+    pub ports: Vec<(Key, Handle)>,
     stream: StdUnixStream,
 }
 
@@ -165,15 +175,18 @@ pub(crate) fn inherit(socket: &Path) -> Result<Option<Inheritance>, IngressError
     let offer: Offer =
         serde_json::from_slice(&text).map_err(|error| IngressError::Handover { reason: error.to_string() })?;
     let mut listeners = Vec::new();
-    while listeners.len() < offer.tls.len() {
+    while listeners.len() < offer.tls.len() + offer.ports.len() {
         let fds = receive_fds(&stream).map_err(failed)?;
         if fds.is_empty() {
             return Err(IngressError::Handover { reason: "sockets are missing".into() });
         }
-        listeners.extend(fds.into_iter().map(TcpListener::from));
+        listeners.extend(fds);
     }
-    let doors = listeners.into_iter().zip(offer.tls).map(|(listener, is_tls)| Door { listener, is_tls }).collect();
-    Ok(Some(Inheritance { snapshot: offer.snapshot, doors, stream }))
+    let ports = listeners.split_off(offer.tls.len());
+    let ports = ports.into_iter().zip(offer.ports).map(|(fd, key)| (key, Handle::of(key.protocol, fd))).collect();
+    let door = |(fd, is_tls)| Door { listener: TcpListener::from(fd), is_tls };
+    let doors = listeners.into_iter().zip(offer.tls).map(door).collect();
+    Ok(Some(Inheritance { snapshot: offer.snapshot, doors, ports, stream }))
 }
 
 fn receive_fds(stream: &StdUnixStream) -> io::Result<Vec<OwnedFd>> {

@@ -5,6 +5,8 @@ use std::net::{SocketAddr, TcpListener};
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::error::IngressError;
+use super::l4::model::Key;
+use super::l4::ports::Handle;
 
 /// A listening socket and what is spoken on it.
 #[derive(Debug)]
@@ -18,6 +20,14 @@ impl Door {
     pub(crate) fn share(&self) -> std::io::Result<Self> {
         Ok(Self { listener: self.listener.try_clone()?, is_tls: self.is_tls })
     }
+}
+
+/// All listening sockets the process begins with.
+#[derive(Debug)]
+pub(crate) struct Sockets {
+    pub doors: Vec<Door>,
+    /// Those beside HTTP that a predecessor handed over.
+    pub ports: Vec<(Key, Handle)>,
 }
 
 /// Connections the kernel may queue per socket.

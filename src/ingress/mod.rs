@@ -3,7 +3,8 @@
 //! It knows nothing of apps, tenants or containers: only its snapshot types. Thread per core, nothing shared on the
 //! way of a request: each worker thread has its own sockets, runtime, upstream connections and counters
 //! ([`core`], [`worker`]). HTTP/1.1 is parsed strictly by [`h1`] and goes through the phases of [`phases`], in the
-//! order written in [`connection`].
+//! order written in [`connection`]. HTTP/2 becomes exchanges of HTTP/1.1 and goes the same way ([`h2`]). What is not
+//! HTTP is passed on by port ([`l4`]).
 //!
 //! Invariants:
 //! - A snapshot is used completely or not at all, and never moves backwards ([`validate`], [`engine`]).
@@ -33,10 +34,12 @@ mod edit;
 mod engine;
 mod entry;
 mod error;
+mod grpc;
 mod h1;
 mod h2;
 mod handover;
 mod histogram;
+mod l4;
 mod listen;
 mod log_level;
 mod matching;
@@ -44,6 +47,7 @@ mod phases;
 mod pool;
 mod problem;
 mod process;
+mod proxy_protocol;
 mod rate;
 mod registry;
 mod relay;

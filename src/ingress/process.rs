@@ -17,7 +17,7 @@ use super::disk::SnapshotFile;
 use super::engine::Engine;
 use super::error::IngressError;
 use super::handover::{self, Inheritance};
-use super::listen::Door;
+use super::listen::{Door, Sockets};
 use super::log_level::LogLevel;
 use super::resilience::{probe, sweep};
 use super::shared::Shared;
@@ -83,6 +83,8 @@ pub async fn run(config: IngressConfig, shutdown: impl Future<Output = ()>) -> R
         }
         Start::Fresh(lock) => (bind_all(&config, workers)?, None, Some(lock)),
     };
+    let mut inheritance = inheritance;
+    let ports = inheritance.as_mut().map(|inheritance| std::mem::take(&mut inheritance.ports)).unwrap_or_default();
     let folder = config.data_dir.join("telemetry");
     let log = access_log::start(&folder).map_err(|source| IngressError::File {
         action: "open the access log in",
@@ -92,7 +94,8 @@ pub async fn run(config: IngressConfig, shutdown: impl Future<Output = ()>) -> R
     let resolver = Arc::new(Resolver::default());
     let tls = tls::server_config(Arc::clone(&resolver))?;
     let shared = Arc::new(Shared::new(workers, log, raise_file_limit()));
-    let (engine, threads) = Engine::start(snapshot, disk, shared, workers, doors, tls, resolver)?;
+    let (engine, threads) = Engine::start(snapshot, disk, shared, workers, Sockets { doors, ports }, tls, resolver)?;
+    engine.follow_listeners().await;
     let lock = match (lock, inheritance) {
         (Some(lock), _) => lock,
         (None, inheritance) => take_over(inheritance, &config.run_dir).await?,
@@ -124,6 +127,7 @@ async fn serve_control(
         loop {
             tokio::time::sleep(REVIEW).await;
             reviewed.review_held().await;
+            reviewed.review_listeners().await;
         }
     });
     let sweeping = tokio::spawn(sweep::run(Arc::clone(engine)));

@@ -41,6 +41,7 @@ pub(crate) struct Registry {
     limits: HashMap<String, Weak<Limit>>,
     guards: HashMap<String, Weak<Guard>>,
     budgets: HashMap<String, Weak<Mutex<Budget>>>,
+    pub listeners: super::l4::table::Memory,
 }
 
 impl Registry {
@@ -56,6 +57,7 @@ impl Registry {
             limits: HashMap::new(),
             guards: HashMap::new(),
             budgets: HashMap::new(),
+            listeners: super::l4::table::Memory::default(),
         }
     }
 

@@ -18,6 +18,7 @@ mod matching;
 mod resilience;
 mod traffic;
 
+pub use super::l4::model::{Listener, Rule, Tls, Transport};
 pub use access::{Access, BasicAuth, BasicUser, ForwardAuth};
 pub use edits::{Coding, Compression, HeaderEdits, PathRewrite, Redirect, Rewrite};
 pub use matching::{Matching, PathMatch, ValueMatch};
@@ -49,6 +50,9 @@ pub struct Snapshot {
     /// All routes, in any order.
     #[serde(default)]
     pub routes: Vec<Route>,
+    /// Ports that are exposed as they are, beside HTTP.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub listeners: Vec<Listener>,
     /// Certificates for TLS, by server name.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub certificates: Vec<Certificate>,
@@ -96,6 +100,8 @@ fn version() -> u32 {
 pub struct Settings {
     /// Addresses or networks (`10.0.0.0/8`, `::1`) of proxies in front of us whose `X-Forwarded-*` is believed.
     pub trusted_proxies: Vec<String>,
+    /// Addresses or networks of load balancers whose connections all begin with a PROXY header (version 1 or 2).
+    pub proxy_protocol_from: Vec<String>,
     /// Open client connections, all threads together; more are closed on arrival. 0 = as many as file descriptors allow.
     pub max_connections: u32,
     /// Open connections of one client address.
@@ -116,6 +122,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             trusted_proxies: Vec::new(),
+            proxy_protocol_from: Vec::new(),
             max_connections: 0,
             max_connections_per_address: 20_000,
             https_port: 443,

@@ -36,7 +36,11 @@ pub struct Status {
     /// All upstreams of the table, and removed ones that still have requests in flight.
     pub upstreams: Vec<UpstreamStatus>,
     pub routes: Vec<RouteStatus>,
+    /// Ports beside HTTP.
+    pub listeners: Vec<ListenerStatus>,
 }
+
+pub use super::l4::stats::ListenerStatus;
 
 /// Client connections.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -118,6 +122,7 @@ pub(crate) fn gather(engine: &Engine, draining: bool) -> Status {
             in_table.insert(state.serial, upstream.draining);
         }
     }
+    in_table.extend(table.listeners.upstreams());
     let upstreams = engine
         .live_upstreams()
         .iter()
@@ -161,6 +166,7 @@ pub(crate) fn gather(engine: &Engine, draining: bool) -> Status {
         held_routes: engine.held(),
         shedding_level: shared.shedding.get(),
         upstreams,
+        listeners: engine.listeners(),
         routes: table.routes.iter().map(|route| route_status(&route.route.id, &route.stats)).collect(),
     }
 }

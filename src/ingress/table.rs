@@ -10,6 +10,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::entry::RouteEntry;
+use super::l4::table::Listeners;
 use super::matching::{Conditions, Rank};
 use super::registry::Registry;
 use super::snapshot::{Route, Snapshot};
@@ -21,7 +22,10 @@ use super::view::RequestView;
 pub(crate) struct Table {
     pub snapshot: Arc<Snapshot>,
     pub routes: Vec<RouteEntry>,
+    pub listeners: Listeners,
     trusted: Vec<Network>,
+    /// Whose connections begin with a PROXY header.
+    heralded: Vec<Network>,
     exact: HashMap<Box<str>, Vec<Rule>>,
     /// Keyed by the part after `*.`.
     wildcard: HashMap<Box<str>, Vec<Rule>>,
@@ -52,7 +56,9 @@ impl Table {
     /// Compiles a valid snapshot; states of upstreams and routes that stay are taken over from the registry.
     pub(crate) fn compile(snapshot: Arc<Snapshot>, registry: &mut Registry) -> Self {
         let mut table = Self {
-            trusted: snapshot.settings.trusted_proxies.iter().filter_map(|text| Network::parse(text)).collect(),
+            listeners: Listeners::compile(&snapshot, registry),
+            heralded: networks(&snapshot.settings.proxy_protocol_from),
+            trusted: networks(&snapshot.settings.trusted_proxies),
             routes: Vec::with_capacity(snapshot.routes.len()),
             exact: HashMap::new(),
             wildcard: HashMap::new(),
@@ -109,10 +115,19 @@ impl Table {
         }
     }
 
+    /// Whether connections from this peer begin with a PROXY header.
+    pub(crate) fn is_heralded(&self, peer: std::net::IpAddr) -> bool {
+        self.heralded.iter().any(|network| network.contains(peer))
+    }
+
     /// Whether forwarding headers from this peer are believed.
     pub(crate) fn trusts(&self, peer: std::net::IpAddr) -> bool {
         self.trusted.iter().any(|network| network.contains(peer))
     }
+}
+
+fn networks(list: &[String]) -> Vec<Network> {
+    list.iter().filter_map(|text| Network::parse(text)).collect()
 }
 
 /// Result of [`Table::find`].

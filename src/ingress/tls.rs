@@ -129,3 +129,10 @@ pub(crate) fn server_config(resolver: Arc<Resolver>) -> Result<Arc<ServerConfig>
     config.send_tls13_tickets = crypto::TICKETS;
     Ok(Arc::new(config))
 }
+
+/// The same for connections that carry no HTTP: no protocol is offered.
+pub(crate) fn without_protocols(config: &ServerConfig) -> Arc<ServerConfig> {
+    let mut config = config.clone();
+    config.alpn_protocols.clear();
+    Arc::new(config)
+}

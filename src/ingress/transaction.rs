@@ -148,9 +148,7 @@ impl Transaction {
 
     /// A gRPC call: errors are told in `grpc-status`.
     pub(crate) fn is_grpc(&self) -> bool {
-        let kind = self.head.find(&self.bytes, Kind::ContentType);
-        kind.and_then(|kind| kind.strip_prefix(b"application/grpc"))
-            .is_some_and(|rest| matches!(rest.first(), None | Some(b'+' | b';')))
+        super::grpc::is_call(&self.head, &self.bytes)
     }
 
     /// Browsers get a page, programs get problem+json.

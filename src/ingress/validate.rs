@@ -30,6 +30,15 @@ pub(crate) fn validate(snapshot: &Snapshot) -> Result<(), SnapshotError> {
             return invalid("settings.trusted_proxies".into(), &format!("`{network}` is not an address or network"));
         }
     }
+    for network in &snapshot.settings.proxy_protocol_from {
+        if Network::parse(network).is_none() {
+            return invalid(
+                "settings.proxy_protocol_from".into(),
+                &format!("`{network}` is not an address or network"),
+            );
+        }
+    }
+    super::l4::validate::validate(&snapshot.listeners)?;
     let mut ids = HashSet::new();
     let mut claims: HashMap<(String, &str, String), &str> = HashMap::new();
     for route in &snapshot.routes {

@@ -14,16 +14,21 @@ use tokio::task::spawn_local;
 use tokio_rustls::TlsAcceptor;
 
 use super::buffer::Buffer;
+use super::clock::Slot;
 use super::connection::Connection;
 use super::core::{Core, Order};
 use super::error::IngressError;
 use super::h2;
 use super::listen::Door;
-use super::shared::Shared;
+use super::proxy_protocol::{self, Header};
+use super::shared::{Admission, Shared};
 use super::socket::Socket;
 use super::table::Table;
+use super::tls;
 use super::transaction::Peer;
 
+/// A PROXY header is sent at once, or it is none.
+const HERALD_TIMEOUT: Duration = Duration::from_secs(5);
 /// A TLS handshake that takes longer is given up.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Pause after accepting failed for want of descriptors or memory.
@@ -47,6 +52,7 @@ impl Worker {
     ) -> Result<Self, IngressError> {
         let failed = |source| IngressError::Worker { worker: index, source };
         let (orders, inbox) = mpsc::unbounded_channel();
+        let bare = tls::without_protocols(tls);
         let tls = TlsAcceptor::from(Arc::clone(tls));
         let (report, failure) = std::sync::mpsc::sync_channel(1);
         let thread = std::thread::Builder::new()
@@ -58,7 +64,7 @@ impl Worker {
                     Err(error) => return drop(report.send(error)),
                 };
                 drop(report);
-                let core = Core::new(index, shared, table);
+                let core = Core::new(index, shared, table, bare);
                 runtime.block_on(run(core, doors, tls, inbox));
             })
             .map_err(failed)?;
@@ -108,21 +114,36 @@ async fn accept(core: Rc<Core>, listener: TcpListener, tls: Option<TlsAcceptor>)
     }
 }
 
-fn begin(core: &Rc<Core>, stream: TcpStream, address: SocketAddr, local_port: u16, tls: Option<TlsAcceptor>) {
+fn begin(core: &Rc<Core>, mut stream: TcpStream, address: SocketAddr, local_port: u16, tls: Option<TlsAcceptor>) {
     core.shared.accepted.add(core.worker, 1);
     let table = core.table();
     let settings = &table.snapshot.settings;
     let ip = address.ip().to_canonical();
-    let admitted = core.shared.admit(ip, settings.max_connections, settings.max_connections_per_address);
+    // Of a load balancer's connections each counts for the client it is about.
+    let is_heralded = table.is_heralded(ip);
+    let per_address = if is_heralded { u32::MAX } else { settings.max_connections_per_address };
+    let admitted = core.shared.admit(ip, settings.max_connections, per_address);
     let Some(admission) = admitted else {
         core.shared.turned_away.add(core.worker, 1);
         return;
     };
     let address = SocketAddr::new(ip, address.port());
-    let peer = Peer { address, text: ip.to_string().into(), local_port, is_tls: tls.is_some(), is_http2: false };
+    let mut peer = Peer { address, text: ip.to_string().into(), local_port, is_tls: tls.is_some(), is_http2: false };
     let core = Rc::clone(core);
     spawn_local(async move {
         let slot = core.clock.slot();
+        let mut admission = admission;
+        if is_heralded {
+            match unwrap(&core, &slot, &mut stream, &mut peer).await {
+                Ok(Some(real)) => admission = real,
+                Ok(None) => {}
+                Err(error) => {
+                    tracing::debug!(client = %peer.text, %error, "a connection is refused");
+                    core.shared.refused.add(core.worker, 1);
+                    return;
+                }
+            }
+        }
         let socket = match tls {
             None => Socket::Tcp(stream),
             // Boxed: the handshake's state must not make every idle connection larger.
@@ -142,4 +163,27 @@ fn begin(core: &Rc<Core>, stream: TcpStream, address: SocketAddr, local_port: u1
         }
         drop(admission);
     });
+}
+
+/// Takes the PROXY header off and counts the connection for the client it names, if it names one.
+async fn unwrap(
+    core: &Core,
+    slot: &Slot,
+    stream: &mut TcpStream,
+    peer: &mut Peer,
+) -> Result<Option<Admission>, String> {
+    let header = slot.within(HERALD_TIMEOUT, proxy_protocol::take(stream)).await;
+    let header = header.map_err(|_| "its PROXY header did not come in time".to_owned())??;
+    let Header::Proxied { client, server } = header else { return Ok(None) };
+    let ip = client.ip().to_canonical();
+    (peer.address, peer.text, peer.local_port) =
+        (SocketAddr::new(ip, client.port()), ip.to_string().into(), server.port());
+    let table = core.table();
+    let settings = &table.snapshot.settings;
+    let admitted = core.shared.admit(ip, settings.max_connections, settings.max_connections_per_address);
+    let Some(admission) = admitted else {
+        core.shared.turned_away.add(core.worker, 1);
+        return Err("there are too many of its client".into());
+    };
+    Ok(Some(admission))
 }

@@ -60,8 +60,22 @@ pub(crate) fn classify(name: &[u8]) -> Kind {
         19 if is(b"proxy-authenticate") || is(b"proxy-authorization") => Kind::Drop,
         16 if is(b"x-forwarded-path") => Kind::ForwardedOther,
         18 if is(b"x-forwarded-prefix") || is(b"x-forwarded-server") => Kind::ForwardedOther,
-        _ => Kind::Keep,
+        _ => shadow(name),
     }
+}
+
+/// Many apps see `X_Forwarded_For` and `X-Forwarded-For` as one header (CGI and its heirs): a name that would pass for
+/// one that means something here is not passed on.
+fn shadow(name: &[u8]) -> Kind {
+    const LONGEST: usize = 20;
+    if name.len() > LONGEST || !name.contains(&b'_') {
+        return Kind::Keep;
+    }
+    let mut dashed = [b'-'; LONGEST];
+    for (to, from) in dashed.iter_mut().zip(name) {
+        *to = if *from == b'_' { b'-' } else { *from };
+    }
+    if classify(&dashed[..name.len()]) == Kind::Keep { Kind::Keep } else { Kind::Drop }
 }
 
 /// A part of the head: `[start, end)`.

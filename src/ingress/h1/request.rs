@@ -144,6 +144,13 @@ fn check_request_line(head: &[u8], method: &str, target: &str, version: u8) -> R
     if target.len() > MAX_TARGET {
         return Err(HeadError::TargetTooLong);
     }
+    // Methods are told apart by case: `get` is not GET, and not everybody looks as closely.
+    if !method.bytes().all(|byte| byte.is_ascii_uppercase() || matches!(byte, b'-' | b'_')) {
+        return Err(HeadError::Malformed("the method is not in capital letters"));
+    }
+    if climbs(target) {
+        return Err(HeadError::Malformed("the request target holds a `..` segment"));
+    }
     let version_text: &[u8] = if version == 1 { b"HTTP/1.1\r\n" } else { b"HTTP/1.0\r\n" };
     let after = method.len() + target.len() + 1;
     let exact = head.get(after) == Some(&b' ') && head.get(after + 1..after + 11) == Some(version_text);
@@ -157,6 +164,18 @@ fn check_request_line(head: &[u8], method: &str, target: &str, version: u8) -> R
         return Err(HeadError::Malformed("the request target holds a character that is not allowed"));
     }
     Ok(())
+}
+
+/// Whether the path has a segment `..`, plain or encoded. Clients resolve these before they ask; what comes with one
+/// means to be one path for us and another for the app.
+fn climbs(target: &str) -> bool {
+    let path = target.split('?').next().unwrap_or_default();
+    let suspicious = path.contains("/.") || path.as_bytes().windows(4).any(|part| part.eq_ignore_ascii_case(b"/%2e"));
+    suspicious
+        && path.split('/').any(|segment| {
+            let dots = segment.to_ascii_lowercase().replace("%2e", ".");
+            dots == ".."
+        })
 }
 
 /// Origin form stays; absolute form is split into path and authority; `*` only for OPTIONS.

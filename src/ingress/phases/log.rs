@@ -111,7 +111,7 @@ fn text(out: &mut Vec<u8>, label: &str, value: &[u8]) {
 }
 
 /// A JSON string; bytes that are not UTF-8 become the replacement character.
-fn string(out: &mut Vec<u8>, bytes: &[u8]) {
+pub(crate) fn string(out: &mut Vec<u8>, bytes: &[u8]) {
     let bytes = &bytes[..bytes.len().min(MAX_TEXT)];
     out.push(b'"');
     // No early end, so that many bytes are looked at in one step.

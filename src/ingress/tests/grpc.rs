@@ -179,6 +179,29 @@ async fn errors_are_told_in_grpc_status() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_deadline_of_a_call_holds_here_too() {
+    let server = h2c_server(|request, mut respond: SendResponse<Bytes>| async move {
+        if request.uri().path() == "/late" {
+            let _send = respond.send_response(Response::new(()), false).unwrap();
+            std::future::pending::<()>().await;
+        }
+        std::future::pending::<()>().await;
+    })
+    .await;
+    let ingress = Ingress::start(vec![h2c("a", &[server])]).await;
+    let client = connect(&ingress).await;
+    let with_deadline = |path: &str| {
+        let mut call = call(path);
+        call.headers_mut().insert("grpc-timeout", "200m".parse().unwrap());
+        call
+    };
+    let answer = ask(&client, with_deadline("/silent"), b"x").await.unwrap();
+    assert_eq!((answer.head.status().as_u16(), answer.header("grpc-status")), (200, Some("4")));
+    assert!(ask(&client, with_deadline("/late"), b"x").await.is_err(), "what has begun is broken off");
+    until_some(|| async { (ingress.status().await.upstreams[0].in_flight == 0).then_some(()) }).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_restarted_h2c_upstream_is_reached_again() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();

@@ -170,7 +170,11 @@ impl Wire {
     pub(crate) async fn chunks(&mut self) -> Vec<u8> {
         let mut body = Vec::new();
         loop {
-            let size = usize::from_str_radix(self.until("\r\n").await.trim(), 16).unwrap();
+            let size = {
+                let line = self.until("\r\n").await;
+                let digits = line.trim().split(';').next().unwrap_or_default();
+                usize::from_str_radix(digits, 16).unwrap()
+            };
             if size == 0 {
                 while self.until("\r\n").await != "\r\n" {}
                 return body;

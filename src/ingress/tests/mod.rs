@@ -2,14 +2,18 @@
 
 mod access;
 mod bodies;
+mod differential;
 mod faults;
 mod framing;
+mod fuzz;
 mod grpc;
 mod h2;
 mod h2_attacks;
 mod h2_client;
 mod harness;
+mod l4;
 mod life;
+mod proxy_headers;
 mod proxying;
 mod pure;
 mod resilience;

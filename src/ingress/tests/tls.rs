@@ -15,7 +15,7 @@ use super::harness::*;
 use crate::ingress::snapshot::{Certificate, Snapshot};
 
 pub(crate) const ONE: (&str, &str) = (include_str!("certs/one.pem"), include_str!("certs/one.key.pem"));
-const TWO: (&str, &str) = (include_str!("certs/two.pem"), include_str!("certs/two.key.pem"));
+pub(crate) const TWO: (&str, &str) = (include_str!("certs/two.pem"), include_str!("certs/two.key.pem"));
 
 pub(crate) fn certificate(names: &[&str], (chain, key): (&str, &str)) -> Certificate {
     Certificate {
@@ -37,14 +37,23 @@ pub(crate) async fn connect_with(
     trusted: (&str, &str),
     protocols: &[&str],
 ) -> std::io::Result<TlsStream<TcpStream>> {
+    let address = ingress.status().await.listening_tls[0];
+    client(TcpStream::connect(address).await?, name, trusted, protocols).await
+}
+
+/// TLS on a connection, trusting only this certificate.
+pub(crate) async fn client(
+    stream: TcpStream,
+    name: &str,
+    trusted: (&str, &str),
+    protocols: &[&str],
+) -> std::io::Result<TlsStream<TcpStream>> {
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_slice(trusted.0.as_bytes()).unwrap()).unwrap();
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
     let mut config = config.with_root_certificates(roots).with_no_client_auth();
     config.alpn_protocols = protocols.iter().map(|protocol| protocol.as_bytes().to_vec()).collect();
-    let address = ingress.status().await.listening_tls[0];
-    let stream = TcpStream::connect(address).await?;
     let name = ServerName::try_from(name.to_owned()).unwrap();
     timeout(LIMIT, TlsConnector::from(Arc::new(config)).connect(name, stream)).await.unwrap()
 }

@@ -98,7 +98,8 @@ impl Node {
 
     /// Whether it says nothing (`key:` alone, `~`, `null`).
     pub(super) fn is_null(&self) -> bool {
-        let nothing = |s: &Scalar| s.plain && !s.unknown && matches!(s.text.as_str(), "" | "~" | "null" | "Null" | "NULL");
+        let nothing =
+            |s: &Scalar| s.plain && !s.unknown && matches!(s.text.as_str(), "" | "~" | "null" | "Null" | "NULL");
         self.scalar().is_some_and(nothing)
     }
 

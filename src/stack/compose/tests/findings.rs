@@ -125,9 +125,7 @@ services:
 
 #[test]
 fn broken_yaml_is_reported_with_its_place() {
-    for (text, place) in
-        [("services:\n  s: [a\n", "2:6"), ("a: b: c\n", "1:5"), ("a: *none\n", "1:4")]
-    {
+    for (text, place) in [("services:\n  s: [a\n", "2:6"), ("a: b: c\n", "1:5"), ("a: *none\n", "1:4")] {
         let said = grave(&read(text)).join("; ");
         assert!(said.starts_with("error[yaml]") && said.contains(place), "{text:?}: {said}");
     }
