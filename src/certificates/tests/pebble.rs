@@ -51,6 +51,7 @@ impl Door {
             workers: 1,
             drain: Duration::from_millis(100),
             config_file: None,
+            log_level: None,
         };
         let (stop, client) = (CancellationToken::new(), Client::new(dir.path().join("run/ingress.sock")));
         tokio::spawn(run(config, stop.clone().cancelled_owned()));

@@ -7,12 +7,13 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use super::pure::Get;
 use crate::ingress::h1::chunked::{Chunks, Step};
 use crate::ingress::h1::{request, response};
 use crate::ingress::h2::flood::Gauge;
 use crate::ingress::proxy_protocol;
+use crate::ingress::registry::Registry;
 use crate::ingress::snapshot::Snapshot;
-use crate::ingress::stats::Registry;
 use crate::ingress::table::{Match, Table};
 use crate::ingress::validate::validate;
 
@@ -228,7 +229,7 @@ fn snapshots_and_matching() {
         let table = Table::compile(Arc::new(snapshot), &mut Registry::new(1));
         for host in ["a.test", "x.b.test:80", "[::1]:80", "A.TEST.", "", "*"] {
             for path in ["/", "/x", "/x/y", "/xy", "*", ""] {
-                if let Match::Route(index) = table.find(host.as_bytes(), path.as_bytes()) {
+                if let Match::Route(index) = table.find(host.as_bytes(), &Get(path)) {
                     assert!(
                         path.as_bytes()
                             .starts_with(table.routes[index].route.path_prefix.trim_end_matches('/').as_bytes())

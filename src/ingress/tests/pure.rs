@@ -17,7 +17,7 @@ use crate::ingress::validate::{Network, validate};
 use crate::ingress::view::RequestView;
 
 /// A GET of a path.
-struct Get<'a>(&'a str);
+pub(super) struct Get<'a>(pub &'a str);
 
 impl RequestView for Get<'_> {
     fn method(&self) -> &[u8] {
