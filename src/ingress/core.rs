@@ -126,6 +126,7 @@ impl Core {
                         let _ = task.await;
                     }
                     self.drain_since.set(Some(self.clock.now_ms()));
+                    self.table_changed.notify_waiters();
                     self.pool.clear();
                     self.clock.wake_all();
                     let _ = done.send(());

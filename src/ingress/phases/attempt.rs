@@ -21,7 +21,7 @@ use crate::ingress::problem::Problem;
 use crate::ingress::relay::{Body, Pace, RelayError, relay};
 use crate::ingress::snapshot::Policy;
 use crate::ingress::socket::{Half, Socket, Transport};
-use crate::ingress::stats::UpstreamState;
+use crate::ingress::stats::{Event, UpstreamState};
 use crate::ingress::transaction::Transaction;
 use crate::ingress::tunnel;
 
@@ -119,7 +119,7 @@ impl Exchange<'_> {
         let deadline = Cell::new(pace.slot.after(self.terms.response_timeout));
         let reading = read_head(&mut self.socket, &mut self.input, &mut conn.socket, tx, &conn.core, pace, &deadline);
         let head = reading.await.map_err(|fault| fault.into_attempt(unsent))?;
-        let plan = begin_response(self.terms, &conn.core, tx, &head, true, conn.peer.is_tls)?;
+        let plan = begin_response(self.terms, &conn.core, tx, (&head, self.input.unread()), true, conn.peer.is_tls)?;
         let (up, down) = (&mut self.socket, &mut conn.socket);
         let sending = response::send(tx, &head, &plan, &mut self.input, up, down, &conn.core, pace);
         tx.bytes_out = sending.await.map_err(|error| undelivered(&error))?;
@@ -153,7 +153,8 @@ impl Exchange<'_> {
                 Ok(Err(fault)) => Err(fault.into_attempt(false)),
                 Ok(Ok(head)) => {
                     let uploaded = state.get() == Upload::Done;
-                    let plan = begin_response(self.terms, &core, tx, &head, uploaded, conn.peer.is_tls);
+                    let plan =
+                        begin_response(self.terms, &core, tx, (&head, input.unread()), uploaded, conn.peer.is_tls);
                     match plan {
                         Err(attempt) => Err(attempt),
                         Ok(plan) => {
@@ -214,7 +215,7 @@ fn begin_response(
     terms: &Terms<'_>,
     core: &Core,
     tx: &mut Transaction,
-    head: &ResponseHead,
+    (head, bytes): (&ResponseHead, &[u8]),
     uploaded: bool,
     is_tls: bool,
 ) -> Result<Plan, Attempt> {
@@ -225,8 +226,11 @@ fn begin_response(
     tx.upstream_micros = Some(micros);
     terms.upstream.observe(core.worker, core.clock.now_ms(), micros);
     terms.upstream.answered(core.worker, head.status, micros);
-    let plan = response::plan(tx, head, uploaded, core.drain_since().is_some(), is_tls);
+    let plan = response::plan(tx, head, bytes, uploaded, core.drain_since().is_some(), is_tls);
     let plan = plan.map_err(|problem| Attempt::Failed(problem.into()))?;
+    if let Some(entry) = tx.entry().filter(|_| plan.is_compressed()) {
+        entry.stats.count(core.worker, Event::Compressed);
+    }
     tx.status = head.status;
     Ok(plan)
 }

@@ -34,7 +34,7 @@ pub(crate) async fn ask(auth: &ForwardAuth, tx: &mut Transaction, peer: &Peer) -
         }
         return Ok(());
     }
-    let end_to_end = head.lines.iter().filter(|line| matches!(line.kind, Kind::Keep | Kind::RequestId));
+    let end_to_end = head.lines.iter().filter(|line| line.kind == Kind::Keep);
     let headers = end_to_end.map(|line| {
         let name = String::from_utf8_lossy(line.name.get(&bytes)).to_ascii_lowercase();
         (name.into(), String::from_utf8_lossy(line.value.get(&bytes)).into_owned())

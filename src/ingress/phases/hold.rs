@@ -69,6 +69,10 @@ async fn until_served(core: &Core, tx: &mut Transaction) -> Result<(), Problem> 
         if tx.entry().is_some_and(is_served) {
             return Ok(());
         }
+        // A process that leaves gets no more tables; its successor has a waiting room of its own.
+        if core.drain_since().is_some() {
+            return Err(Problem::waiting_room_full());
+        }
         changed.await;
     }
 }

@@ -11,7 +11,7 @@
 //! | hold | wait, bounded, and only for routes that use it | [`hold`]: [`basic_auth`], [`forward_auth`], waiting room |
 //! | valve | refuse for lack of room; what it takes is given back at the end | [`valve`]: shedding, breaker, concurrency |
 //! | request | change what is sent | [`request`], [`mirror`] |
-//! | response | change what is answered | [`response`] |
+//! | response | change what is answered | [`response`], [`compress`] |
 //!
 //! All of them act on the [`Transaction`](super::transaction::Transaction), not on sockets, so that every HTTP version uses the same.
 //!
@@ -25,6 +25,7 @@ pub(crate) mod admit;
 pub(crate) mod attempt;
 pub(crate) mod basic_auth;
 pub(crate) mod challenge;
+pub(crate) mod compress;
 pub(crate) mod forward_auth;
 pub(crate) mod hold;
 pub(crate) mod log;

@@ -4,6 +4,7 @@ use std::io::Write;
 
 use tokio::io::AsyncWrite;
 
+use super::compress::{self, Decision};
 use crate::ingress::buffer::Buffer;
 use crate::ingress::core::Core;
 use crate::ingress::decimal;
@@ -13,6 +14,7 @@ use crate::ingress::problem::Problem;
 use crate::ingress::relay::{self, Body, Output, Pace, RelayError};
 use crate::ingress::socket::Transport;
 use crate::ingress::transaction::Transaction;
+use crate::ingress::view::RequestView;
 
 /// What is decided about a response before its first byte leaves.
 #[derive(Debug)]
@@ -20,32 +22,44 @@ pub(crate) struct Plan {
     pub keep_alive: bool,
     output: Output,
     is_tls: bool,
+    compression: Decision,
     /// Age for `Strict-Transport-Security`, when it is to be added.
     hsts: Option<u64>,
+}
+
+impl Plan {
+    pub(crate) fn is_compressed(&self) -> bool {
+        matches!(self.compression, Decision::Encode(_))
+    }
 }
 
 /// Decides how the response is framed for this client and whether its connection goes on.
 pub(crate) fn plan(
     tx: &Transaction,
     head: &ResponseHead,
+    bytes: &[u8],
     uploaded: bool,
     draining: bool,
     is_tls: bool,
 ) -> Result<Plan, Problem> {
     if head.status == 101 {
         return match tx.head.upgrade {
-            Some(_) => Ok(Plan { keep_alive: false, output: Output::Same, is_tls, hsts: None }),
+            Some(_) => {
+                Ok(Plan { keep_alive: false, output: Output::Same, is_tls, compression: Decision::Leave, hsts: None })
+            }
             None => Err(Problem::bad_answer("it switched protocols unasked")),
         };
     }
+    let compression = compression(tx, head, bytes);
     let output = match (head.framing, tx.head.is_http11) {
+        _ if matches!(compression, Decision::Encode(_)) => Output::Chunks,
         (Framing::UntilClose, true) => Output::Chunks,
         (Framing::UntilClose | Framing::Chunked, false) => Output::Plain,
         _ => Output::Same,
     };
     let keep_alive = tx.head.keep_alive && uploaded && !draining && output != Output::Plain;
     let hsts = tx.entry().map(|entry| entry.route.policy.hsts_secs).filter(|age| *age > 0 && is_tls);
-    Ok(Plan { keep_alive, output, is_tls, hsts })
+    Ok(Plan { keep_alive, output, is_tls, compression, hsts })
 }
 
 /// Sends head and body; returns the bytes sent.
@@ -64,8 +78,13 @@ pub(crate) async fn send(
     write_head(tx, head, plan, &input.unread()[..head.len], &mut out);
     input.consume(head.len);
     let framing = if head.status == 101 { Framing::None } else { head.framing };
-    let mut body = Body::of_response(framing, plan.output);
-    let sent = relay::relay(up, input, down, &mut out, &mut body, pace).await;
+    let sent = if let Decision::Encode(coding) = plan.compression {
+        // Boxed: the encoder and its state are for few answers.
+        Box::pin(compress::relay_encoded(up, input, down, &mut out, (framing, coding), pace)).await
+    } else {
+        let mut body = Body::of_response(framing, plan.output);
+        relay::relay(up, input, down, &mut out, &mut body, pace).await
+    };
     core.spares.give_output(out);
     sent
 }
@@ -86,6 +105,36 @@ pub(crate) async fn pass_interim(
     header::copy_lines(bytes, &head.lines, &mut out, |line| is_end_to_end(line.kind));
     out.extend_from_slice(b"\r\n");
     relay::write(client, &out, pace).await
+}
+
+/// What the route's compression makes of this answer.
+fn compression(tx: &Transaction, head: &ResponseHead, bytes: &[u8]) -> Decision {
+    let rules = tx.entry().and_then(|entry| entry.route.compression.as_ref()).filter(|_| tx.head.is_http11);
+    let Some(rules) = rules else { return Decision::Leave };
+    compress::decide(rules, tx.header("accept-encoding", 0).unwrap_or_default(), head, bytes)
+}
+
+/// Adds what goes with compression: the coding, a weak entity tag (the bytes are not the same ones), and `Vary`.
+fn write_compression(compression: Decision, head: &ResponseHead, bytes: &[u8], out: &mut Vec<u8>) {
+    if compression == Decision::Leave {
+        return;
+    }
+    out.extend_from_slice(b"vary: accept-encoding\r\n");
+    let Decision::Encode(coding) = compression else { return };
+    let _ = write!(out, "content-encoding: {}\r\n", compress::name(coding));
+    if let Some(tag) = head.lines.iter().find(|line| line.name.get(bytes).eq_ignore_ascii_case(b"etag")) {
+        let tag = tag.value.get(bytes);
+        out.extend_from_slice(if tag.starts_with(b"W/") { b"etag: " } else { b"etag: W/" });
+        out.extend_from_slice(tag);
+        out.extend_from_slice(b"\r\n");
+    }
+}
+
+/// Headers that are not true any more of an encoded body.
+fn is_of_plain_body(name: &[u8]) -> bool {
+    [&b"etag"[..], b"accept-ranges", b"content-md5", b"digest", b"content-digest"]
+        .iter()
+        .any(|known| name.eq_ignore_ascii_case(known))
 }
 
 /// The cookie by which the client comes back to the upstream that answered.
@@ -111,10 +160,12 @@ fn status_line(head: &ResponseHead, bytes: &[u8], out: &mut Vec<u8>) {
 fn write_head(tx: &Transaction, head: &ResponseHead, plan: &Plan, bytes: &[u8], out: &mut Vec<u8>) {
     status_line(head, bytes, out);
     let has_no_length = head.status == 204 || head.status < 200;
+    let is_encoded = plan.is_compressed();
     let edits = tx.entry().and_then(|entry| entry.response_edits.as_deref());
     header::copy_lines(bytes, &head.lines, out, |line| match line.kind {
         _ if edits.is_some_and(|edits| !edits.keeps(line.name.get(bytes))) => false,
-        Kind::ContentLength => !has_no_length,
+        Kind::ContentLength => !has_no_length && !is_encoded,
+        Kind::Keep if is_encoded && is_of_plain_body(line.name.get(bytes)) => false,
         Kind::TransferEncoding => plan.output == Output::Same && !has_no_length && head.status != 304,
         kind => is_end_to_end(kind),
     });
@@ -123,6 +174,7 @@ fn write_head(tx: &Transaction, head: &ResponseHead, plan: &Plan, bytes: &[u8], 
         out.extend_from_slice(tx.request_id());
         out.extend_from_slice(b"\r\n");
     }
+    write_compression(plan.compression, head, bytes, out);
     out.extend_from_slice(edits.map_or(b"", |edits| &edits.rendered));
     for (name, value) in tx.response_extra() {
         let _ = write!(out, "{name}: {value}\r\n");

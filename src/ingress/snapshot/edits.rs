@@ -82,7 +82,7 @@ pub struct Compression {
 
 impl Default for Compression {
     fn default() -> Self {
-        Self { codings: vec![Coding::Zstd, Coding::Br, Coding::Gzip], min_bytes: 1_024 }
+        Self { codings: vec![Coding::Gzip], min_bytes: 1_024 }
     }
 }
 
@@ -91,6 +91,4 @@ impl Default for Compression {
 #[serde(rename_all = "lowercase")]
 pub enum Coding {
     Gzip,
-    Br,
-    Zstd,
 }

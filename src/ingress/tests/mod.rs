@@ -2,6 +2,7 @@
 
 mod access;
 mod bodies;
+mod compression;
 mod differential;
 mod faults;
 mod framing;
