@@ -69,11 +69,10 @@ fn is_compressible(kind: &[u8]) -> bool {
 /// The coding the client likes best, in the route's order among equals; `None` when it likes none, or none as much as the plain answer.
 pub(crate) fn negotiate(offered: &[Coding], accepts: &[u8]) -> Option<Coding> {
     let quality = |name: &[u8]| {
-        let listed = tokens(accepts).find_map(|part| {
+        tokens(accepts).find_map(|part| {
             let (coding, parameters) = part.split_at(part.iter().position(|byte| *byte == b';').unwrap_or(part.len()));
             coding.trim_ascii().eq_ignore_ascii_case(name).then(|| weight(parameters))
-        });
-        listed
+        })
     };
     let any = quality(b"*").unwrap_or(0);
     let plain = quality(b"identity").unwrap_or(0);
