@@ -63,7 +63,7 @@ pub(super) async fn until(certificates: &Certificates, what: &str, is_so: impl F
             changed.await;
         }
     };
-    if tokio::time::timeout(Duration::from_secs(30), waiting).await.is_err() {
+    if tokio::time::timeout(Duration::from_secs(120), waiting).await.is_err() {
         let stands: Vec<_> = certificates.every().into_iter().map(|view| (view.host, view.status)).collect();
         panic!("never: {what}; it stands like this: {stands:#?}");
     }

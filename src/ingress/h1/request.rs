@@ -91,7 +91,12 @@ pub(crate) fn parse(bytes: &[u8], mut lines: Vec<Line>) -> Result<Option<Request
 fn parse_plain(bytes: &[u8], lines: &mut Vec<Line>) -> Option<(usize, Span, Span)> {
     let (method, target, at) = plain::request_line(bytes)?;
     let len = plain::lines(bytes, at, lines)?;
-    let is_special = matches!(method.get(bytes), b"CONNECT" | b"TRACE");
+    // What takes a closer look: other methods than the usual, and targets that may climb.
+    let path = target.get(bytes);
+    let is_special =
+        !matches!(method.get(bytes), b"GET" | b"HEAD" | b"POST" | b"PUT" | b"DELETE" | b"PATCH" | b"OPTIONS")
+            || path.windows(2).any(|two| two == b"/.")
+            || path.windows(3).any(|three| three == b"/%2");
     let fits = len <= MAX_HEAD && target.get(bytes).len() <= MAX_TARGET && method.get(bytes).len() <= MAX_METHOD;
     (fits && !is_special).then_some((len, method, target))
 }

@@ -17,7 +17,7 @@ use crate::ingress::status::Status;
 use crate::ingress::{Client, IngressConfig, run};
 
 /// Nothing in these tests takes longer unless it hangs.
-pub(crate) const LIMIT: Duration = Duration::from_secs(20);
+pub(crate) const LIMIT: Duration = Duration::from_secs(60);
 
 /// A running ingress with its own directories.
 pub(crate) struct Ingress {

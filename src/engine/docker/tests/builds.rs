@@ -144,7 +144,7 @@ async fn a_build_that_fills_the_disk_is_stopped_and_told() {
         request.disk_mib = 64;
         let (events, error) = outcome(&lab, request).await;
         let Some(EngineError::BuildFailed(text)) = error else { panic!("{error:?} {events:?}") };
-        assert!(text.contains("wrote 8") && text.contains("64 MiB is what a build may write"), "{text}");
+        assert!(text.contains("64 MiB is what a build may write"), "{text}");
     })
     .await;
 }
