@@ -303,7 +303,7 @@ impl Connection {
     }
 
     /// Ends our side, then reads and forgets until the client has ended too or the time is up.
-    async fn linger(&mut self) {
+    pub(crate) async fn linger(&mut self) {
         let end = self.slot.after(LINGER);
         if !matches!(self.slot.until(end, self.socket.shutdown()).await, Ok(Ok(()))) {
             return;

@@ -19,7 +19,7 @@ use super::io::Wire;
 use super::stream::{self, Stream};
 use crate::ingress::buffer::Buffer;
 use crate::ingress::clock::{NEVER, Slot};
-use crate::ingress::connection::Connection;
+use crate::ingress::connection::{Connection, Flow};
 use crate::ingress::core::Core;
 use crate::ingress::h1::request::{self as h1, HeadError, MAX_HEAD, RequestHead};
 use crate::ingress::socket::Socket;
@@ -205,11 +205,17 @@ async fn exchange(open: Open, (request, respond): Accepted) {
         core: Rc::clone(core),
         slot: core.clock.slot(),
     };
-    match read {
-        Ok((_, head)) => {
-            connection.transact(head, bytes, stream::given_up(&reply)).await;
+    let flow = match read {
+        Ok((_, head)) => connection.transact(head, bytes, stream::given_up(&reply)).await,
+        Err(error) => {
+            connection.refuse(&error.into()).await;
+            Flow::Linger
         }
-        Err(error) => connection.refuse(&error.into()).await,
+    };
+    // Some clients take a reset for a failure, also when the answer was complete: what they still send is let in for a
+    // while, and thrown away.
+    if flow == Flow::Linger && reply.borrow().is_complete() {
+        connection.linger().await;
     }
     let mut reply = reply.borrow_mut();
     if reply.is_complete() {
