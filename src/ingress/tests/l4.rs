@@ -217,19 +217,20 @@ async fn datagrams_go_both_ways_in_sessions() {
     });
     let port = Listener {
         protocol: Transport::Udp,
-        idle_timeout_ms: Some(500),
+        idle_timeout_ms: Some(1500),
         max_connections: 2,
         ..listener("dns", &[server])
     };
     let ingress = Ingress::start_with(snapshot(1, vec![port])).await;
     let address = address(&ingress, "dns").await;
-    let ask = async |socket: &UdpSocket, text: &str| {
+    let asked = async |socket: &UdpSocket, text: &str, patience: Duration| {
         socket.send_to(text.as_bytes(), address).await.unwrap();
         let mut space = [0; 2000];
-        let (n, from) = timeout(Duration::from_millis(400), socket.recv_from(&mut space)).await.ok()?.unwrap();
+        let (n, from) = timeout(patience, socket.recv_from(&mut space)).await.ok()?.unwrap();
         assert_eq!(from, address);
         Some(String::from_utf8_lossy(&space[..n]).into_owned())
     };
+    let ask = async |socket: &UdpSocket, text: &str| asked(socket, text, LIMIT).await;
     let (a, b) = (UdpSocket::bind("127.0.0.1:0").await.unwrap(), UdpSocket::bind("127.0.0.1:0").await.unwrap());
     let first = ask(&a, "one").await.unwrap();
     let second = ask(&a, "two").await.unwrap();
@@ -237,7 +238,7 @@ async fn datagrams_go_both_ways_in_sessions() {
     assert_eq!(second, format!("{session} two"), "one client stays in one session");
     assert!(!other.starts_with(session), "another has its own");
     let c = UdpSocket::bind("127.0.0.1:0").await.unwrap();
-    assert_eq!(ask(&c, "too many").await, None);
+    assert_eq!(asked(&c, "too many", Duration::from_millis(300)).await, None);
     let ended = until_some(|| async {
         let status = status(&ingress, "dns").await;
         (status.open == 0).then_some(status)
