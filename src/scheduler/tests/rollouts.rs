@@ -195,7 +195,7 @@ fn a_changed_pet_is_handed_over_alone_and_the_old_one_comes_back_when_the_new_on
     sim.deploy(&id, vec![("db", other, bad), ("web", web(1, 3, Rollout::default()), GOOD)]);
     let (reason, _) = ended(&mut sim, &id).expect("one writer at a time");
     assert!(reason.expect("it fails").starts_with("db.1 exited with code 3 twice in a row"));
-    run(&mut sim, 8_000).expect("holds");
+    run(&mut sim, 45_000).expect("holds");
     let mut left = versions(&sim);
     left.sort();
     assert_eq!(left, [("db".to_owned(), 1), ("web".to_owned(), 2)], "the old ones are back");
