@@ -1,6 +1,7 @@
 //! Which ports are used: those asked for, or free ones nearby, and then it is said.
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
 
 use tokio::net::TcpListener;
 
@@ -11,6 +12,9 @@ use crate::ingress;
 const HTTP_FALLBACKS: [u16; 6] = [8080, 8081, 8082, 8083, 8084, 8085];
 /// The same for HTTPS.
 const HTTPS_FALLBACKS: [u16; 6] = [8443, 8444, 8445, 8446, 8447, 8448];
+/// How long an ingress that has taken its ports may need to answer.
+const STARTING_INGRESS: Duration = Duration::from_secs(3);
+const ASK_AGAIN: Duration = Duration::from_millis(50);
 /// So many ports after the one asked for are tried for SSH.
 const SSH_TRIES: u16 = 10;
 
@@ -26,7 +30,7 @@ pub(super) struct Ports {
 
 /// Finds the ports; an ingress that runs already keeps its own.
 pub(super) async fn choose(options: &ServeOptions) -> anyhow::Result<Ports> {
-    let running = ingress::Client::new(options.run.join("ingress.sock")).status().await.ok();
+    let running = running_ingress(options).await;
     let adopted = running.as_ref().and_then(|s| s.listening.first().map(SocketAddr::port));
     let http = match adopted {
         Some(port) => port,
@@ -40,6 +44,24 @@ pub(super) async fn choose(options: &ServeOptions) -> anyhow::Result<Ports> {
     };
     let (ssh, ssh_listener) = ssh_listener(options.ssh_port).await;
     Ok(Ports { http, https, ssh, ssh_listener })
+}
+
+/// The ingress that runs already. One that starts at this very moment, by the service manager, has its ports before it
+/// answers: where the port is taken, it gets a little time.
+async fn running_ingress(options: &ServeOptions) -> Option<ingress::status::Status> {
+    let client = ingress::Client::new(options.run.join("ingress.sock"));
+    let end = tokio::time::Instant::now() + STARTING_INGRESS;
+    loop {
+        if let Ok(status) = client.status().await {
+            return Some(status);
+        }
+        let bound = TcpListener::bind((Ipv4Addr::UNSPECIFIED, options.http_port)).await;
+        let is_taken = bound.is_err_and(|e| e.kind() == std::io::ErrorKind::AddrInUse);
+        if !is_taken || tokio::time::Instant::now() >= end {
+            return None;
+        }
+        tokio::time::sleep(ASK_AGAIN).await;
+    }
 }
 
 /// All addresses of this machine: IPv4, and IPv6 where there is any.
