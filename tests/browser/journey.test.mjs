@@ -141,10 +141,10 @@ test("logs, domains and settings work", { skip }, async () => {
   await page.goto(`${portal}/t/acme/${app}/production/logs`);
   await page.getByRole("log").waitFor();
   await page.getByRole("link", { name: "Domains" }).click();
-  await page.getByLabel("Host name").fill("https://wrong/");
+  await page.getByRole("textbox", { name: "Host name" }).fill("https://wrong/");
   await page.getByRole("button", { name: "Add" }).click();
   await page.getByText("without a scheme, port or path").waitFor();
-  await page.getByLabel("Host name").fill("harbour.example.com");
+  await page.getByRole("textbox", { name: "Host name" }).fill("harbour.example.com");
   await page.getByRole("button", { name: "Add" }).click();
   await page.getByRole("link", { name: "harbour.example.com" }).waitFor();
   await page.getByRole("link", { name: "Settings" }).click();
