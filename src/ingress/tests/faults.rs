@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use super::harness::*;
 use crate::ingress::reports::RouteReport;
 use crate::ingress::snapshot::{
-    ActiveCheck, Backend, Breaker, Concurrency, Criticality, Mirror, Outlier, RateKey, RateLimit, Retry, Route,
-    WaitingRoom,
+    ActiveCheck, Algorithm, Backend, Breaker, Concurrency, Criticality, Mirror, Outlier, RateKey, RateLimit, Retry,
+    Route, WaitingRoom,
 };
 
 const BAD: &str = "HTTP/1.1 500 Internal Server Error\r\nContent-Length: 2\r\n\r\nno";
@@ -75,9 +75,11 @@ async fn resetting() -> (Server, Arc<AtomicU32>) {
 async fn with_half_the_instances_failing_few_errors_reach_clients() {
     let (good, bad) = (Server::answering(OK).await, Server::answering(BAD).await);
     let (good2, bad2) = (Server::answering(OK).await, Server::answering(BAD).await);
-    let all = [good.address, bad.address, good2.address, bad2.address];
-    let with = Ingress::start(vec![route("a", &all)]).await;
-    let without = Ingress::start(vec![with_policy(route("a", &all), |policy| policy.outlier = None)]).await;
+    // In turn, so that each has its share however fast it is.
+    let mut all = route("a", &[good.address, bad.address, good2.address, bad2.address]);
+    all.balance.algorithm = Algorithm::RoundRobin;
+    let with = Ingress::start(vec![all.clone()]).await;
+    let without = Ingress::start(vec![with_policy(all, |policy| policy.outlier = None)]).await;
     let unprotected = count(&statuses(&without, &get("a", ""), 400).await, 500);
     let protected = count(&statuses(&with, &get("a", ""), 400).await, 500);
     let ejections = report(&with, "a").await.events.ejections;
@@ -89,10 +91,11 @@ async fn with_half_the_instances_failing_few_errors_reach_clients() {
 #[tokio::test(flavor = "multi_thread")]
 async fn retries_on_status_hide_a_failing_instance() {
     let (good, bad) = (Server::answering(OK).await, Server::answering(BAD).await);
-    let route = with_policy(route("a", &[good.address, bad.address]), |policy| {
+    let mut route = with_policy(route("a", &[good.address, bad.address]), |policy| {
         policy.outlier = None;
         policy.retry = Retry { on_status: vec![500], ..Retry::default() };
     });
+    route.balance.algorithm = Algorithm::RoundRobin;
     let ingress = Ingress::start(vec![route]).await;
     assert_eq!(count(&statuses(&ingress, &get("a", ""), 60).await, 200), 60);
     let post = "POST / HTTP/1.1\r\nHost: a.test\r\nContent-Length: 0\r\n\r\n";
