@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use tokio::io::AsyncWriteExt;
 
+use super::answer::{self, Shape};
 use super::buffer::Buffer;
 use super::clock::{NEVER, SlotGuard};
 use super::core::Core;
@@ -15,7 +16,7 @@ use super::grpc;
 use super::h1::request::{self as head, Framing, MAX_HEAD, RequestHead};
 use super::h2;
 use super::phases::{admitted, challenge, log, upstream};
-use super::problem::{self, Problem, Shape};
+use super::problem::Problem;
 use super::socket::Socket;
 use super::transaction::{Peer, Transaction};
 
@@ -289,7 +290,7 @@ impl Connection {
     }
 
     async fn write_answer(&mut self, problem: &Problem, shape: Shape<'_>) -> u64 {
-        let answer = problem::render(problem, shape);
+        let answer = answer::render(problem, shape);
         self.write(&answer).await;
         answer.len() as u64
     }

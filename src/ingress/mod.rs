@@ -19,6 +19,7 @@
 
 mod access_log;
 mod admin;
+mod answer;
 mod balance;
 mod buffer;
 pub mod client;
