@@ -21,6 +21,8 @@ pub mod model;
 mod projects;
 mod rollouts;
 mod streams;
+#[cfg(test)]
+pub(crate) mod testing;
 mod view;
 
 pub use accounts::{NewPerson, SetupOutcome};

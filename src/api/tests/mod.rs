@@ -18,19 +18,11 @@ use super::access::{Access, Guard, Mounted, Public, Routes, Schemes};
 use super::problem::FACE;
 use super::{ApiState, SystemFuture, SystemInfo, SystemView, UPLOAD_LIMIT, openapi, router};
 use crate::apps::accounts::SETUP_TOKEN;
-use crate::apps::{Addresses, Apps, Live};
-use crate::certificates::{self, Certificates};
-use crate::engine::Engine;
-use crate::engine::fake::FakeEngine;
-use crate::ingress;
+use crate::apps::testing::over_fake_engine;
 use crate::kernel::clock::{Clock, Timestamp};
 use crate::kernel::random::Random;
-use crate::operations::Operations;
-use crate::pipelines::{self, BuildSettings, Deployer};
-use crate::scheduler::{Scheduler, SchedulerParts};
 use crate::store::{Store, settings};
 use crate::tenancy::credentials::hash_token;
-use crate::tenancy::vault::Vault;
 
 struct Quiet;
 
@@ -52,57 +44,8 @@ fn view() -> SystemView {
 fn state(folder: &Path, store: Store, clock: Clock) -> ApiState {
     let guard = Guard::new(store.clone(), clock.clone());
     let random = Random::seeded(5);
-    let apps = apps(folder, store, clock.clone(), random.clone());
+    let apps = over_fake_engine(folder, store, clock.clone(), random.clone());
     ApiState::new(apps, guard, clock, random, Arc::new(Quiet), UPLOAD_LIMIT)
-}
-
-/// The verbs over an engine in memory.
-fn apps(folder: &Path, store: Store, clock: Clock, random: Random) -> Apps {
-    let vault = Vault::open(&folder.join("master.key"), true, &random).expect("makes a key");
-    let certificates = Certificates::open(certificates::Parts {
-        store: store.clone(),
-        vault: vault.clone(),
-        clock: clock.clone(),
-        random: random.clone(),
-        data: folder.to_owned(),
-        domain: "localhost".to_owned(),
-        https: certificates::HttpsSettings::default(),
-        acme: certificates::AcmeSettings::default(),
-    })
-    .expect("makes a local authority");
-    let addresses = Addresses {
-        domain: "localhost".to_owned(),
-        http_port: 80,
-        https_port: None,
-        ssh_port: 22,
-        secure: certificates.secure_hosts(),
-    };
-    let engine: Arc<dyn Engine> = Arc::new(FakeEngine::new(clock.clone()));
-    let operations = Operations::new(store.clone(), clock.clone(), random.clone());
-    let scheduler = Scheduler::new(SchedulerParts {
-        store: store.clone(),
-        vault: vault.clone(),
-        clock: clock.clone(),
-        random: random.clone(),
-        engine: engine.clone(),
-        operations: operations.clone(),
-        ingress: ingress::Client::new(folder.join("ingress.sock")),
-        portal: ingress::snapshot::Route::default(),
-        apps_env: std::collections::BTreeMap::new(),
-        https_port: None,
-    });
-    let deployer = Deployer::new(pipelines::Parts {
-        store: store.clone(),
-        vault: vault.clone(),
-        clock: clock.clone(),
-        random: random.clone(),
-        engine: engine.clone(),
-        operations: operations.clone(),
-        scheduler: scheduler.clone(),
-        data_dir: folder.to_owned(),
-        builds: BuildSettings::default(),
-    });
-    Apps::new(store, vault, clock, random, addresses, Live { engine, operations, scheduler, deployer, certificates })
 }
 
 fn mounted(folder: &Path, world: &World) -> Mounted {

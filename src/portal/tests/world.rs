@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::Arc;
 
 use axum::Router;
 use axum::body::{Body, to_bytes};
@@ -12,70 +11,16 @@ use tower::ServiceExt as _;
 
 use super::html::Document;
 use crate::api::access::{Guard, Mounted};
-use crate::apps::{Addresses, Apps, Live};
-use crate::certificates::{self, Certificates};
-use crate::engine::Engine;
-use crate::engine::fake::FakeEngine;
-use crate::ingress;
-use crate::ingress::snapshot::Route;
+use crate::apps::testing::over_fake_engine;
 use crate::kernel::clock::Clock;
 use crate::kernel::random::Random;
-use crate::operations::Operations;
-use crate::pipelines::{self, BuildSettings, Deployer};
 use crate::portal::{PortalState, router};
-use crate::scheduler::{Scheduler, SchedulerParts};
 use crate::store::Store;
-use crate::tenancy::vault::Vault;
 
-/// The portal over this database, with a scripted engine and no ingress.
+/// The portal over this database, with an engine in memory and no ingress.
 pub(super) fn portal(folder: &Path, store: Store, clock: Clock, guard: Guard) -> Mounted {
     let random = Random::seeded(5);
-    let vault = Vault::open(&folder.join("master.key"), true, &random).expect("makes a key");
-    let engine: Arc<dyn Engine> = Arc::new(FakeEngine::new(clock.clone()));
-    let operations = Operations::new(store.clone(), clock.clone(), random.clone());
-    let scheduler = Scheduler::new(SchedulerParts {
-        store: store.clone(),
-        vault: vault.clone(),
-        clock: clock.clone(),
-        random: random.clone(),
-        engine: Arc::clone(&engine),
-        operations: operations.clone(),
-        ingress: ingress::Client::new(folder.join("ingress.sock")),
-        portal: Route::default(),
-        apps_env: BTreeMap::new(),
-        https_port: None,
-    });
-    let deployer = Deployer::new(pipelines::Parts {
-        store: store.clone(),
-        vault: vault.clone(),
-        clock: clock.clone(),
-        random: random.clone(),
-        engine: Arc::clone(&engine),
-        operations: operations.clone(),
-        scheduler: scheduler.clone(),
-        data_dir: folder.to_owned(),
-        builds: BuildSettings::default(),
-    });
-    let certificates = Certificates::open(certificates::Parts {
-        store: store.clone(),
-        vault: vault.clone(),
-        clock: clock.clone(),
-        random: random.clone(),
-        data: folder.to_owned(),
-        domain: "localhost".to_owned(),
-        https: certificates::HttpsSettings::default(),
-        acme: certificates::AcmeSettings::default(),
-    })
-    .expect("makes a local authority");
-    let addresses = Addresses {
-        domain: "localhost".to_owned(),
-        http_port: 80,
-        https_port: None,
-        ssh_port: 22,
-        secure: certificates.secure_hosts(),
-    };
-    let live = Live { engine, operations, scheduler, deployer, certificates };
-    let apps = Apps::new(store, vault, clock.clone(), random.clone(), addresses, live);
+    let apps = over_fake_engine(folder, store, clock.clone(), random.clone());
     router(PortalState::new(apps, guard, clock, random))
 }
 
