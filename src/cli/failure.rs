@@ -17,6 +17,8 @@ pub(super) mod exit {
     pub(crate) const CONFLICT: u8 = 5;
     /// Wharf does not answer.
     pub(crate) const UNREACHABLE: u8 = 6;
+    /// Whoever read the output has gone; what shells report of a program that SIGPIPE ended.
+    pub(crate) const READER_GONE: u8 = 141;
 }
 
 /// A failure with its exit code.

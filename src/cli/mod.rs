@@ -39,7 +39,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser, Subcommand};
 
 use context::Global;
-use failure::Failure;
+use failure::{Failure, exit};
 
 /// Push code, get a service: the command line of Wharf, a PaaS on your own machine.
 #[derive(Debug, Parser)]
@@ -145,6 +145,10 @@ pub fn main() -> ExitCode {
     // Two TLS back ends could be meant; name ours before anything connects.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let cli = Cli::parse_from(aliases::expand(std::env::args().collect()));
+    // The servers go on when nobody reads what they say.
+    if !matches!(cli.command, Command::Platform(_)) {
+        end_with_the_reader();
+    }
     match cli.command {
         Command::Platform(command) => match platform::run(command) {
             Ok(code) => code,
@@ -166,6 +170,18 @@ pub fn main() -> ExitCode {
         },
         command => client_main(&cli.global, command),
     }
+}
+
+/// Ends quietly when whoever reads the output has had enough (`wharf logs | head`), as other programs do.
+fn end_with_the_reader() {
+    let tell = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        let text = panic.payload().downcast_ref::<String>().map_or("", String::as_str);
+        if text.starts_with("failed printing to stdout") && text.contains("Broken pipe") {
+            std::process::exit(exit::READER_GONE.into());
+        }
+        tell(panic);
+    }));
 }
 
 fn client_main(global: &Global, command: Command) -> ExitCode {

@@ -1,5 +1,7 @@
 //! Exit codes and `--json`: what scripts rely on.
 
+use std::process::Stdio;
+
 use crate::apps;
 use crate::harness::World;
 
@@ -19,6 +21,16 @@ fn errors_have_their_exit_codes_and_say_what_to_do() {
     world.cli_with(&["apps", "list"], &[("WHARF_TOKEN", "wharf_00")], "").ends_with(3);
     world.cli_with(&["apps", "list"], &[("WHARF_URL", "http://127.0.0.1:9")], "").ends_with(6).says("127.0.0.1:9");
     world.cli(&["run", "--app", "twice", "--", "env"]).fails_saying("deploy");
+}
+
+#[test]
+fn a_reader_that_goes_away_ends_it_quietly() {
+    let world = World::shared();
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let mut command = world.cli_command(&["validate", "--schema"], &[]);
+    let output = command.stdout(writer).stderr(Stdio::piped()).spawn().unwrap().wait_with_output().unwrap();
+    assert_eq!((output.status.code(), String::from_utf8_lossy(&output.stderr).as_ref()), (Some(141), ""));
 }
 
 #[test]
