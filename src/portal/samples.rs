@@ -267,7 +267,7 @@ pub(crate) fn deploy_log(failed: bool) -> Vec<OperationLine> {
 
 /// One that was got by itself, and one that could not be renewed.
 fn certificate(host: &str, is_well: bool) -> CertificateView {
-    let detail = "the authority's check failed: Http01 for shop.example.com: no address answers; it is tried again at 2026-11-24T10:00:00.000Z";
+    let detail = "the authority's check failed: http-01 for shop.example.com: no address answers; it is tried again at 2026-11-24T10:00:00.000Z";
     CertificateView {
         host: host.to_owned(),
         state: if is_well { State::Valid } else { State::Expiring },

@@ -171,6 +171,17 @@ fn type_of(kind: ChallengeKind) -> ChallengeType {
     }
 }
 
+/// As RFC 8555 and our settings write it.
+fn name_of(kind: &ChallengeType) -> &str {
+    match kind {
+        ChallengeType::Http01 => "http-01",
+        ChallengeType::TlsAlpn01 => "tls-alpn-01",
+        ChallengeType::Dns01 => "dns-01",
+        ChallengeType::Unknown(name) => name,
+        _ => "another check",
+    }
+}
+
 /// Asks what each check came to, and puts it in one sentence; without an answer, what was said of the order.
 async fn why_invalid(order: &mut Order, said: &str) -> OrderFailure {
     let mut reasons = Vec::new();
@@ -180,7 +191,7 @@ async fn why_invalid(order: &mut Order, said: &str) -> OrderFailure {
         let Ok(state) = authorization.refresh().await else { continue };
         for challenge in state.challenges.iter().filter(|c| c.status == ChallengeStatus::Invalid) {
             let detail = challenge.error.as_ref().and_then(|error| error.detail.clone()).unwrap_or_default();
-            reasons.push(format!("{:?} for {name}: {detail}", challenge.r#type));
+            reasons.push(format!("{} for {name}: {detail}", name_of(&challenge.r#type)));
         }
     }
     if reasons.is_empty() {

@@ -248,7 +248,7 @@ async fn a_failed_check_is_said_with_its_reason_and_another_kind_gets_its_turn()
     let has_failed = || story.state(HOST).is_some_and(|(state, _)| state == State::Failed);
     until(&story.certificates, "a failed check", has_failed).await;
     let detail = story.state(HOST).unwrap().1;
-    assert!(detail.starts_with("the authority's check failed: Http01 for wharf.paas.test: "), "{detail}");
+    assert!(detail.starts_with("the authority's check failed: http-01 for wharf.paas.test: "), "{detail}");
     assert!(detail.contains("it is tried again at "), "{detail}");
     let before: Timestamp = story.clock.now();
     story.until_valid(HOST).await;

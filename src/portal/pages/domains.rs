@@ -124,16 +124,8 @@ pub(crate) async fn remove(
     Form(form): Form<DomainForm>,
 ) -> Answer {
     let host = form.host.parse().map_err(|_| Failure::not_found())?;
-    match portal.apps.remove_domain(&caller, &app, &host).await {
-        Ok(()) => {
-            let domains = format!("{}/domains", app_path(&caller, &app));
-            answer::go_and_say(&domains, &visit, "flash.domain_removed")
-        }
-        Err(error) => {
-            let errors = Errors::from_refusal(error, &[])?;
-            answer::refused(&page(&portal, &visit, (&who, &caller, &app), DomainForm::default(), errors).await?)
-        }
-    }
+    let done = portal.apps.remove_domain(&caller, &app, &host).await;
+    after_click(&portal, &visit, (&who, &caller, &app), done, "flash.domain_removed").await
 }
 
 pub(crate) async fn upload(
@@ -163,7 +155,7 @@ pub(crate) async fn remove_upload(
 ) -> Answer {
     let host = form.host.parse().map_err(|_| Failure::not_found())?;
     let done = portal.apps.remove_certificate(&caller, &app, &host).await;
-    certificate_answer(&portal, &visit, (&who, &caller, &app), done, "flash.certificate_removed").await
+    after_click(&portal, &visit, (&who, &caller, &app), done, "flash.certificate_removed").await
 }
 
 pub(crate) async fn renew(
@@ -174,10 +166,11 @@ pub(crate) async fn renew(
 ) -> Answer {
     let host = form.host.parse().map_err(|_| Failure::not_found())?;
     let done = portal.apps.renew_certificate(&caller, &app, &host).await.map(drop);
-    certificate_answer(&portal, &visit, (&who, &caller, &app), done, "flash.certificate_asked").await
+    after_click(&portal, &visit, (&who, &caller, &app), done, "flash.certificate_asked").await
 }
 
-async fn certificate_answer(
+/// The answer to a button without fields: the page again, with what was done or why not.
+async fn after_click(
     portal: &PortalState,
     visit: &Visit,
     (who, caller, app): (&Principal, &Caller, &AppPath),

@@ -5,6 +5,7 @@ use crate::portal::PortalState;
 use crate::portal::answer::{self, Answer};
 use crate::portal::context::app_path;
 use crate::portal::visit::Visit;
+use crate::tenancy::roles::Permission;
 use askama::Template;
 
 use crate::apps::OperationView;
@@ -75,6 +76,6 @@ pub(crate) fn samples(language: Language) -> Vec<crate::portal::samples::Sample>
         Sample::page("overview", &page(shell(language, path), AppState::Degraded)),
         Sample::page("overview-deploying", &busy).with(&busy.as_content()),
         Sample::page("overview-new", &page(with_flash(shell(language, path), "flash.created"), AppState::Empty)),
-        Sample::page("overview-viewer", &page(viewer(language, path), AppState::Running)),
+        Sample::page("overview-viewer", &page(viewer(language, path), AppState::Deploying)),
     ]
 }

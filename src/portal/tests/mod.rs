@@ -33,3 +33,16 @@ fn all(language: Language) -> Vec<Sample> {
     ];
     pages.into_iter().flat_map(|samples| samples(language)).collect()
 }
+
+/// Buttons that would be refused are not shown.
+#[test]
+fn a_viewers_pages_hold_no_forms_but_their_own() {
+    let pages: Vec<Sample> = all(Language::English).into_iter().filter(|s| s.name.ends_with("-viewer")).collect();
+    assert!(pages.len() > 4, "{}", pages.len());
+    for page in pages {
+        let actions = page.html.split("action=\"").skip(1).filter_map(|rest| rest.split('"').next());
+        for action in actions {
+            assert!(["/logout", "/preferences"].contains(&action), "{}: {action}", page.name);
+        }
+    }
+}
