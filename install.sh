@@ -262,7 +262,7 @@ install_docker() {
 # Without a service manager nobody may have mounted the control groups: version 2 where the
 # controllers are on it, else version 1 with a folder for each controller.
 mount_cgroups() {
-    local top=/sys/fs/cgroup controller enabled
+    local top=/sys/fs/cgroup controller enabled name
     ! grep -qE "^[^ ]+ $top(/[^ ]+)? cgroup2? " /proc/mounts || return 0
     if mount -t cgroup2 cgroup2 $top 2>/dev/null; then
         ! grep -qw memory $top/cgroup.controllers || { note "mounted the control groups (version 2)"; return 0; }
@@ -275,6 +275,15 @@ mount_cgroups() {
             mount -t cgroup -o "$controller" cgroup "$top/$controller" 2>/dev/null ||
             rmdir "$top/$controller" 2>/dev/null || true
     done < <(grep -v '^#' /proc/cgroups)
+    # Those with a name and no controller too: containerd reports no container as out of memory
+    # while one that its process is in has no mount.
+    while IFS=: read -r _ controller _; do
+        name=${controller#name=}
+        [ "$name" != "$controller" ] || continue
+        mkdir -p "$top/$name" &&
+            mount -t cgroup -o "none,$controller" cgroup "$top/$name" 2>/dev/null ||
+            rmdir "$top/$name" 2>/dev/null || true
+    done </proc/self/cgroup
     if grep -qE "^[^ ]+ $top/memory cgroup " /proc/mounts; then
         note "mounted the control groups (version 1)"
     else

@@ -262,8 +262,13 @@ check_docker() {
         DOCKER_BUILDKIT=1 docker build -q -t clean-check:app . >/dev/null'
     [ "$(in_machine docker run --rm --memory 64m --pids-limit 50 clean-check:app)" = built ] ||
         fail "a container with limits did not run."
-    in_machine docker rmi clean-check:app clean-check:base >/dev/null
     say "a container with limits ran"
+    in_machine docker run --name clean-check --memory 32m clean-check:app perl -e '$a = "x" x 200000000; sleep 5' || true
+    in_machine docker inspect --format '{{.State.OOMKilled}}' clean-check | grep -qx true ||
+        fail "a container that went over its memory limit is not reported as out of memory."
+    in_machine docker rm clean-check >/dev/null
+    say "a container over its memory limit is reported as such"
+    in_machine docker rmi clean-check:app clean-check:base >/dev/null
 }
 
 check_nothing_left() {
