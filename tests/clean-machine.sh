@@ -263,6 +263,7 @@ check_docker() {
     [ "$(in_machine docker run --rm --memory 64m --pids-limit 50 clean-check:app)" = built ] ||
         fail "a container with limits did not run."
     say "a container with limits ran"
+    # shellcheck disable=SC2016  # the dollar is Perl's
     in_machine docker run --name clean-check --memory 32m clean-check:app perl -e '$a = "x" x 200000000; sleep 5' || true
     in_machine docker inspect --format '{{.State.OOMKilled}}' clean-check | grep -qx true ||
         fail "a container that went over its memory limit is not reported as out of memory."
