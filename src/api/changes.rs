@@ -23,7 +23,10 @@ use super::model::Rollback;
 use super::problem::Problem;
 use super::reply::{Accepted, Page, Paging, accepted};
 use super::routes::APP;
-use crate::apps::{ImageDeploy, OperationView, RevisionView, RolloutCommand, RolloutView, SourceDeploy};
+use crate::apps::{
+    ImageDeploy, OperationView, PlanBase, PlanView, RevisionView, RolloutCommand, RolloutView, SourceDeploy,
+};
+use crate::pipelines::Request;
 
 /// Set how many instances run.
 #[utoipa::path(put, context_path = APP, path = "/formation", tag = "operate",
@@ -197,6 +200,31 @@ pub(super) struct Upload {
     /// Build every layer anew.
     #[serde(default)]
     no_cache: bool,
+    /// The manifest below the root of the archive, and those that override it, with commas between; what is found there
+    /// when left out.
+    manifest: Option<String>,
+    /// Active profiles of the manifest, with commas between.
+    profiles: Option<String>,
+    /// Apply it only when this revision takes the traffic (0: none), and …
+    base_revision: Option<i64>,
+    /// … this is the version of the configuration: both as a plan found them.
+    base_config: Option<i64>,
+}
+
+impl Upload {
+    /// How it is to be read and built.
+    pub(super) fn request(&self) -> Request {
+        let list = |text: &Option<String>| {
+            let words = text.as_deref().unwrap_or_default().split(',').map(str::trim);
+            words.filter(|w| !w.is_empty()).map(str::to_owned).collect()
+        };
+        Request { manifest: list(&self.manifest), profiles: list(&self.profiles), no_cache: self.no_cache }
+    }
+
+    fn base(&self) -> Option<PlanBase> {
+        let revision = self.base_revision?;
+        Some(PlanBase { revision: (revision > 0).then_some(revision), config_version: self.base_config? })
+    }
 }
 
 /// The bytes of an archive.
@@ -222,20 +250,54 @@ pub(super) async fn deploy_source(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Accepted, Problem> {
-    check_archive(&headers, api.upload_limit)?;
-    let exceeded = Arc::new(AtomicBool::new(false));
-    let inner = Box::pin(body.into_data_stream().map_err(io::Error::other));
-    let archive = StreamReader::new(Capped { inner, left: api.upload_limit, exceeded: exceeded.clone() });
+    let (archive, exceeded) = archive(&headers, api.upload_limit, body)?;
     let deploy = SourceDeploy {
         commit: None,
+        request: upload.request(),
+        base: upload.base(),
         message: upload.message.unwrap_or_else(|| "upload".to_owned()),
-        no_cache: upload.no_cache,
         cause: "upload".to_owned(),
     };
     match api.apps.deploy_source(&caller, &app, deploy, archive).await {
         Err(_) if exceeded.load(Ordering::SeqCst) => Err(Problem::too_large(api.upload_limit)),
         result => Ok(accepted(result?)),
     }
+}
+
+/// Plan an upload.
+///
+/// Says what applying the manifest of these sources would change; changes nothing and builds nothing.
+#[utoipa::path(post, context_path = APP, path = "/plan", tag = "deploy", params(Upload),
+    request_body(content((Archive = "application/x-tar"), (Archive = "application/gzip"))),
+    responses((status = 200, description = "What would change", body = PlanView)))]
+pub(super) async fn plan(
+    State(api): State<ApiState>,
+    In(caller): In,
+    App(app): App,
+    Query(upload): Query<Upload>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Json<PlanView>, Problem> {
+    let (archive, exceeded) = archive(&headers, api.upload_limit, body)?;
+    match api.apps.plan(&caller, &app, upload.request(), archive).await {
+        Err(_) if exceeded.load(Ordering::SeqCst) => Err(Problem::too_large(api.upload_limit)),
+        result => Ok(Json(result?)),
+    }
+}
+
+type Upstream = Capped<futures_util::stream::MapErr<axum::body::BodyDataStream, fn(axum::Error) -> io::Error>>;
+
+/// The body as an archive that may reach its limit and not pass it; the flag says whether it did.
+fn archive(
+    headers: &HeaderMap,
+    limit: u64,
+    body: Body,
+) -> Result<(StreamReader<Upstream, Bytes>, Arc<AtomicBool>), Problem> {
+    check_archive(headers, limit)?;
+    let exceeded = Arc::new(AtomicBool::new(false));
+    let other: fn(axum::Error) -> io::Error = io::Error::other;
+    let inner = Box::pin(body.into_data_stream().map_err(other));
+    Ok((StreamReader::new(Capped { inner, left: limit, exceeded: exceeded.clone() }), exceeded))
 }
 
 fn check_archive(headers: &HeaderMap, limit: u64) -> Result<(), Problem> {

@@ -30,6 +30,7 @@ mod projects;
 mod reply;
 mod routes;
 mod run;
+mod stacks;
 mod streaming;
 pub mod system;
 

@@ -10,7 +10,7 @@ use utoipa::OpenApi;
 use super::access::{Access, Entry, SESSION_COOKIE};
 use super::problem::{MEDIA_TYPE, ProblemBody};
 use super::routes::BASE;
-use super::{accounts, certificates, changes, logs, members, operations, platform, projects, run};
+use super::{accounts, certificates, changes, logs, members, operations, platform, projects, run, stacks};
 use crate::apps::RunRequest;
 
 #[derive(OpenApi)]
@@ -35,7 +35,8 @@ use crate::apps::RunRequest;
         certificates::upload_platform, certificates::remove_platform, certificates::renew_platform,
         certificates::local_ca, changes::scale, changes::restart, changes::stop, changes::start,
         changes::revisions, changes::rollout, changes::pause, changes::resume, changes::promote, changes::abort,
-        changes::retry, changes::rollback, changes::deploy_image, changes::deploy_source, operations::list,
+        changes::retry, changes::rollback, changes::deploy_image, changes::deploy_source, changes::plan,
+        stacks::diff, stacks::volumes, stacks::secrets, stacks::set_secret, stacks::remove_secret, operations::list,
         operations::detail, operations::cancel, operations::log, operations::events, logs::logs, run::run,
     ),
     components(schemas(ProblemBody, RunRequest)),
@@ -164,6 +165,7 @@ fn path_parameters(entry: &Entry) -> Value {
         "environment" => "Such as `production`",
         "id" => "The id, as lists give it",
         "host" => "The host name",
+        "name" => "The name",
         _ => "The e-mail address",
     };
     let one = |name: &str| json!({"name": name, "in": "path", "required": true, "schema": {"type": "string"}, "description": describe(name)});

@@ -7,7 +7,9 @@ use super::access::{Account, Mounted, Operator, Permission, Public, Routes, With
 use super::idempotency::{Idempotency, once};
 use super::problem::FACE;
 use super::reply::finish;
-use super::{ApiState, accounts, certificates, changes, logs, members, openapi, operations, platform, projects, run};
+use super::{
+    ApiState, accounts, certificates, changes, logs, members, openapi, operations, platform, projects, run, stacks,
+};
 
 /// Below this all of the API lies.
 pub(super) const BASE: &str = "/api/v1";
@@ -112,5 +114,11 @@ fn app_changes(table: Table, keys: &Idempotency) -> Table {
         .post(&path("/retry"), Within(Permission::AppOperate), changes::retry)
         .post(&path("/rollback"), Within(Permission::AppDeploy), changes::rollback.layer(once()))
         .post(&path("/deployments"), Within(Permission::AppDeploy), changes::deploy_image.layer(once()))
+        .post(&path("/plan"), Within(Permission::AppDeploy), changes::plan)
+        .get(&path("/diff"), Within(Permission::AppView), stacks::diff)
+        .get(&path("/volumes"), Within(Permission::AppView), stacks::volumes)
+        .get(&path("/secrets"), Within(Permission::AppView), stacks::secrets)
+        .put(&path("/secrets/{name}"), Within(Permission::AppConfig), stacks::set_secret)
+        .delete(&path("/secrets/{name}"), Within(Permission::AppConfig), stacks::remove_secret)
         .post(&path("/sources"), Within(Permission::AppDeploy), changes::deploy_source.layer(once()))
 }

@@ -37,7 +37,7 @@ impl Apps {
         Ok(versions.into_iter().find(|v| v.version == environment.config_version).map(|v| v.names).unwrap_or_default())
     }
 
-    async fn config_values(
+    pub(super) async fn config_values(
         &self,
         who: &Caller,
         environment: &Environment,

@@ -5,10 +5,11 @@ use std::path::Path;
 use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWriteExt, BufReader};
 
 use super::view;
-use super::{AppError, AppPath, Apps, Caller, ImageDeploy, OperationView, SourceDeploy};
+use super::{AppError, AppPath, Apps, Caller, ImageDeploy, OperationView, PlanBase, SourceDeploy};
 use crate::operations::{Kind, Operation};
 use crate::pipelines::{Input, recovery::phase};
 use crate::store::StoreError;
+use crate::tenancy::model::Environment;
 
 /// Seconds a deploy may take in all: queue, build, release command and rollout.
 const DEPLOY_DEADLINE_SECONDS: i64 = 3600;
@@ -69,6 +70,9 @@ impl Apps {
         phase: &'static str,
     ) -> Result<Operation, AppError> {
         let environment = self.environment(&who.tenant, app).await?;
+        if let Some(base) = &deploy.base {
+            check_base(base, &environment)?;
+        }
         let input = source_input(deploy);
         let mut tx = self.store().write().await?;
         let mut new = self.new_operation(who, &environment, Kind::Deploy, phase, &input, DEPLOY_DEADLINE_SECONDS);
@@ -111,7 +115,7 @@ impl Apps {
     }
 
     /// Writes the archive to disk, unpacked from gzip where it is packed so, within the limit.
-    async fn store_source<R>(&self, path: &Path, archive: R) -> Result<(), AppError>
+    pub(super) async fn store_source<R>(&self, path: &Path, archive: R) -> Result<(), AppError>
     where
         R: AsyncRead + Send + Unpin,
     {
@@ -171,11 +175,27 @@ async fn copy_limited<R: AsyncRead + Unpin>(
     }
 }
 
+/// A plan holds as long as nothing has changed since it was made.
+fn check_base(base: &PlanBase, environment: &Environment) -> Result<(), AppError> {
+    let now = PlanBase { revision: environment.serving_revision, config_version: environment.config_version };
+    if *base == now {
+        return Ok(());
+    }
+    let name = |r: Option<i64>| r.map_or_else(|| "nothing".to_owned(), |r| format!("v{r}"));
+    Err(AppError::Conflict(format!(
+        "the plan was made when {} served with configuration {}; now it is {} with configuration {}. Make a new plan: wharf plan",
+        name(base.revision),
+        base.config_version,
+        name(now.revision),
+        now.config_version
+    )))
+}
+
 fn source_input(deploy: &SourceDeploy) -> Input {
     Input::Source {
         commit: deploy.commit.clone(),
         message: first_line(&deploy.message),
-        no_cache: deploy.no_cache,
+        request: deploy.request.clone(),
         push: deploy.cause == "push",
     }
 }

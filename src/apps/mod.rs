@@ -20,6 +20,7 @@ mod members;
 pub mod model;
 mod projects;
 mod rollouts;
+mod stacks;
 mod streams;
 #[cfg(test)]
 pub(crate) mod testing;

@@ -7,6 +7,8 @@ use utoipa::ToSchema;
 
 use crate::certificates::model::{Redirect, Source, State};
 use crate::kernel::name::{EnvironmentSlug, ProjectSlug, TenantSlug};
+use crate::kernel::secret::Secret;
+use crate::pipelines::Request;
 use crate::tenancy::access::{Entered, Principal, Tenant};
 use crate::tenancy::roles::Role;
 
@@ -395,9 +397,103 @@ pub struct SourceDeploy {
     /// Full commit id, for a push.
     pub commit: Option<String>,
     pub message: String,
-    pub no_cache: bool,
+    /// How it is read and built.
+    pub request: Request,
+    /// What must serve for this to be applied, as a plan found it.
+    pub base: Option<PlanBase>,
     /// `push` or `upload`.
     pub cause: String,
+}
+
+/// What a plan was made against.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct PlanBase {
+    /// The revision that took traffic; none: nothing was deployed.
+    pub revision: Option<i64>,
+    /// The version of the configuration.
+    pub config_version: i64,
+}
+
+/// What applying a source would change.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct PlanView {
+    pub base: PlanBase,
+    /// By service, then by subject, in a stable order.
+    pub changes: Vec<ChangeView>,
+    /// What would become of each service.
+    pub services: Vec<PlannedService>,
+    /// What all instances together may use at most, as it is and as it would be.
+    pub memory_mib: Before<u64>,
+    pub cpu_millis: Before<u64>,
+    /// What runs otherwise than it should, whoever changed it.
+    pub drift: Vec<String>,
+    /// Warnings about the manifest.
+    pub warnings: Vec<String>,
+}
+
+/// A figure before and after.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize, ToSchema)]
+pub struct Before<T> {
+    pub before: T,
+    pub after: T,
+}
+
+/// One difference.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ChangeView {
+    /// The service it is about, or `stack`.
+    pub subject: String,
+    pub text: String,
+}
+
+/// One service of a plan.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct PlannedService {
+    pub name: String,
+    /// `added`, `removed`, `replaced` (new instances), `unchanged`
+    pub change: String,
+    /// Where its image comes from: `build ./api`, `postgres:16`
+    pub source: String,
+    pub instances: u32,
+}
+
+/// What differs between two revisions.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct DiffView {
+    pub from: i64,
+    pub to: i64,
+    pub changes: Vec<ChangeView>,
+}
+
+/// A volume of an app.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct VolumeView {
+    pub name: String,
+    /// The services of the serving revision that have it.
+    pub services: Vec<String>,
+    pub size_bytes: Option<u64>,
+    pub in_use: Option<bool>,
+    /// RFC 3339.
+    pub created_at: Option<String>,
+}
+
+/// A secret, without its value.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct SecretView {
+    pub name: String,
+    pub version: i64,
+    pub author: String,
+    /// RFC 3339.
+    pub created_at: String,
+}
+
+/// A new value of a secret.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SecretValue {
+    /// It is never shown again.
+    #[schema(value_type = String)]
+    pub value: Secret<String>,
 }
 
 /// A one-off command.

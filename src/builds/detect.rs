@@ -43,7 +43,7 @@ pub fn recognise(tree: &SourceTree, settings: &Settings) -> Result<Input, Detect
     if settings.provider.is_some() || settings.static_dir.is_some() {
         return Ok(Input::Detected);
     }
-    if let Some(file) = tree.first_of(COMPOSE_FILES) {
+    if let Some(file) = tree.first_of(COMPOSE_FILES).filter(|_| !settings.beside_compose) {
         return Ok(Input::Compose { file: file.into() });
     }
     if tree.has("Dockerfile") {

@@ -14,6 +14,8 @@ pub struct Settings {
     pub provider: Option<ProviderId>,
     /// Path of the Dockerfile to use.
     pub dockerfile: Option<String>,
+    /// Look past a Compose file: the source is one service of it.
+    pub beside_compose: bool,
     /// Version of the language, as in an image tag: `3.12`, `22`.
     pub version: Option<String>,
     /// Command that installs the dependencies, in place of the detected one.

@@ -67,7 +67,7 @@ pub(super) async fn up(global: &Global, args: Up) -> Result<(), Failure> {
 }
 
 /// The directory as a gzipped tar in a temporary file, at its beginning.
-fn pack(dir: &std::path::Path) -> Result<std::fs::File, Failure> {
+pub(super) fn pack(dir: &std::path::Path) -> Result<std::fs::File, Failure> {
     use std::io::Seek as _;
     let file = tempfile::tempfile()?;
     let mut packer = flate2::write::GzEncoder::new(file, flate2::Compression::fast());
@@ -88,7 +88,7 @@ pub(super) async fn deploy(global: &Global, args: Deploy) -> Result<(), Failure>
     say_url(&context, &app).await
 }
 
-async fn say_url(context: &Context, app: &str) -> Result<(), Failure> {
+pub(super) async fn say_url(context: &Context, app: &str) -> Result<(), Failure> {
     if !context.json {
         let detail: crate::apps::AppDetail = context.client.get(app).await?;
         if let Some(url) = detail.urls.first() {

@@ -29,6 +29,7 @@ mod releases;
 mod rollout;
 mod run;
 mod setup;
+mod stack;
 mod status;
 #[cfg(test)]
 mod tests;
@@ -88,7 +89,19 @@ enum Command {
     /// Show, upload and renew certificates for HTTPS
     #[command(subcommand)]
     Certs(certs::Command),
-    /// List releases
+    /// Deploy a whole architecture from its Compose file
+    Apply(stack::Apply),
+    /// Show what applying a Compose file would change
+    Plan(stack::Plan),
+    /// Show what differs between two revisions
+    Diff(stack::Diff),
+    /// List volumes
+    Volumes(stack::Volumes),
+    /// List, set and remove secrets
+    #[command(subcommand)]
+    Secrets(stack::Secrets),
+    /// List releases: the revisions of the app
+    #[command(alias = "revisions")]
     Releases(releases::Releases),
     /// Go back to an earlier release
     Rollback(releases::Rollback),
@@ -219,6 +232,11 @@ async fn dispatch(global: &Global, command: Command) -> Result<u8, Failure> {
         Command::Config(c) => config::run(global, c).await,
         Command::Domains(c) => domains::run(global, c).await,
         Command::Certs(c) => certs::run(global, c).await,
+        Command::Apply(c) => stack::apply(global, c).await,
+        Command::Plan(c) => stack::plan(global, c).await,
+        Command::Diff(c) => stack::diff(global, c).await,
+        Command::Volumes(c) => stack::volumes(global, c).await,
+        Command::Secrets(c) => stack::secrets(global, c).await,
         Command::Releases(c) => releases::list(global, c).await,
         Command::Rollback(c) => releases::rollback(global, c).await,
         Command::Rollout(c) => rollout::run(global, c).await,

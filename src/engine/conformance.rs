@@ -11,12 +11,13 @@ use tokio::io::AsyncWriteExt;
 
 use super::{
     ContainerState, Engine, EngineError, InstanceKey, InstanceSpec, LogChunk, LogQuery, Observed, OutputStream, Owner,
-    Role,
+    Role, conformance_data as data,
 };
 use crate::kernel::clock::{Clock, Timestamp};
 use crate::kernel::id::{EnvironmentId, OperationId, ProjectId, TenantId};
 use crate::kernel::random::Random;
 use crate::stack::Limits;
+use crate::stack::model::Container;
 
 /// How long anything may take before a check fails.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -81,6 +82,9 @@ pub(super) fn spec(subject: &dyn Subject, owner: &Owner, service: &str, program:
         command: Some(subject.command(service, program)),
         environment: BTreeMap::from([("PORT".to_owned(), "8080".to_owned())]),
         limits: Limits { cpu_millis: 500, memory_mib: 64, pids: 64 },
+        container: Container::default(),
+        mounts: Vec::new(),
+        files: Vec::new(),
         stop_grace_seconds: 5,
         network: network_of(owner),
         aliases: vec![service.to_owned()],
@@ -122,6 +126,8 @@ fn checks() -> Vec<(&'static str, Check)> {
         ("attach", |s, o| Box::pin(attach(s, o))),
         ("listening sockets", |s, o| Box::pin(listening(s, o))),
         ("networks", |s, o| Box::pin(networks(s, o))),
+        ("volumes", |s, o| Box::pin(data::volumes(s, o))),
+        ("commands inside", |s, o| Box::pin(data::exec(s, o))),
         ("images", |s, o| Box::pin(images(s, o))),
         ("foreign containers", |s, o| Box::pin(foreign(s, o))),
         ("change hints", |s, o| Box::pin(changes(s, o))),

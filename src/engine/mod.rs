@@ -9,6 +9,8 @@
 
 #[cfg(test)]
 mod conformance;
+#[cfg(test)]
+mod conformance_data;
 pub mod docker;
 pub mod fake;
 pub mod spec;
@@ -17,6 +19,7 @@ pub use spec::*;
 
 use std::future::Future;
 use std::pin::Pin;
+use std::time::Duration;
 
 /// A boxed future, so that the trait can be used as an object.
 pub type EngineFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, EngineError>> + Send + 'a>>;
@@ -33,7 +36,11 @@ pub trait Engine: Send + Sync {
     fn remove_network<'a>(&'a self, name: &'a str) -> EngineFuture<'a, ()>;
     /// All networks of this installation.
     fn networks(&self) -> EngineFuture<'_, Vec<String>>;
-    /// Creates the container if it is not there, and starts it if it does not run; gives the engine's id.
+    /// All volumes of this installation, in a stable order. `measured` asks for their sizes, which may take long.
+    fn volumes(&self, measured: bool) -> EngineFuture<'_, Vec<ObservedVolume>>;
+    /// Removes a volume with all that is in it, if it is there. One that a container has is refused.
+    fn remove_volume<'a>(&'a self, volume: &'a VolumeKey) -> EngineFuture<'a, ()>;
+    /// Creates the container (and its volumes) if it is not there, and starts it if it does not run; gives the engine's id.
     fn start<'a>(&'a self, spec: &'a InstanceSpec) -> EngineFuture<'a, String>;
     /// Starts a container again that has exited.
     fn restart<'a>(&'a self, id: &'a str) -> EngineFuture<'a, ()>;
@@ -49,6 +56,9 @@ pub trait Engine: Send + Sync {
     fn attach<'a>(&'a self, spec: &'a InstanceSpec) -> EngineFuture<'a, (String, Attached)>;
     /// Tells the terminal's size.
     fn resize<'a>(&'a self, id: &'a str, columns: u16, rows: u16) -> EngineFuture<'a, ()>;
+    /// Runs a command inside a running container, as its user and in its environment. While an earlier one of the same
+    /// container still runs, none is begun and [`ExecEnd::StillRunning`] is the answer.
+    fn exec<'a>(&'a self, id: &'a str, command: &'a [String], within: Duration) -> EngineFuture<'a, ExecEnd>;
     /// The TCP sockets it listens on, as `address:port` seen inside its network namespace.
     fn listening<'a>(&'a self, id: &'a str) -> EngineFuture<'a, Vec<std::net::SocketAddr>>;
     /// Builds an image; the stream ends after [`BuildEvent::Built`] or with an error. Dropping it stops the build.

@@ -11,7 +11,9 @@ use thiserror::Error;
 use crate::kernel::clock::Timestamp;
 use crate::kernel::id::{EnvironmentId, OperationId, ProjectId, TenantId};
 use crate::kernel::name::ServiceName;
+use crate::kernel::secret::Secret;
 use crate::stack::Limits;
+use crate::stack::model::{Container, ExtraHost, ResourceName};
 
 /// Whose a container, network, volume or image is; carried as labels.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -44,6 +46,61 @@ pub struct InstanceKey {
     pub slot: u32,
 }
 
+/// A volume: it belongs to an environment and outlives its containers.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct VolumeKey {
+    pub environment: EnvironmentId,
+    pub name: ResourceName,
+}
+
+/// A volume inside a container. It is made before the container when it is not there yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VolumeMount {
+    pub volume: VolumeKey,
+    /// The tenant's own labels of the volume, should it have to be made.
+    pub labels: BTreeMap<String, String>,
+    /// An absolute path without `..`.
+    pub target: String,
+    pub read_only: bool,
+    /// Only this folder of it; a relative path without `..`.
+    pub subpath: Option<String>,
+    /// Whether an empty volume stays empty, instead of being filled with what the image has there.
+    pub no_copy: bool,
+}
+
+/// A file put into a container before it starts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ContainerFile {
+    /// An absolute path without `..`.
+    pub path: String,
+    pub content: Secret<Vec<u8>>,
+    pub uid: u32,
+    pub gid: u32,
+    /// Permission bits.
+    pub mode: u32,
+}
+
+/// One volume of Wharf's, as seen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ObservedVolume {
+    pub volume: VolumeKey,
+    pub owner: Owner,
+    pub created_at: Option<Timestamp>,
+    /// What is in it; `None` when the engine does not say.
+    pub size_bytes: Option<u64>,
+    /// Whether a container, running or not, has it.
+    pub in_use: Option<bool>,
+}
+
+/// How a command inside a running container ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ExecEnd {
+    /// With this code, and the last line it printed.
+    Exited { code: i64, last_line: String },
+    /// Not within its time. It goes on by itself: engines cannot stop it.
+    StillRunning,
+}
+
 /// Everything needed to create one container; the engine makes no choices of its own.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InstanceSpec {
@@ -57,6 +114,11 @@ pub struct InstanceSpec {
     /// The full environment, secrets included; never logged.
     pub environment: BTreeMap<String, String>,
     pub limits: Limits,
+    /// What else it is told; its closed type holds only what is safe for neighbours.
+    pub container: Container,
+    pub mounts: Vec<VolumeMount>,
+    /// Configs and secrets as files; never logged.
+    pub files: Vec<ContainerFile>,
     pub stop_grace_seconds: u32,
     /// The network it joins, made before by [`Engine::ensure_network`].
     pub network: String,
@@ -64,7 +126,7 @@ pub struct InstanceSpec {
     pub aliases: Vec<String>,
     /// Host name inside the container.
     pub hostname: String,
-    /// Whether it gets a terminal (one-off commands).
+    /// Whether it gets a terminal.
     pub tty: bool,
     /// The operation it was made for, for [`Role::Task`].
     pub operation: Option<OperationId>,
@@ -186,6 +248,14 @@ pub struct BuildRequest {
     /// The name the image gets.
     pub tag: String,
     pub build_args: BTreeMap<String, String>,
+    /// The stage to build; `None` for the last one.
+    pub target: Option<String>,
+    /// The tenant's own labels of the image.
+    pub labels: BTreeMap<String, String>,
+    /// Whether the registry is asked for newer base images.
+    pub pull: bool,
+    /// Names the build may use for addresses.
+    pub extra_hosts: Vec<ExtraHost>,
     /// Files mounted into RUN steps that ask for them by id (`wharf-ca`), never part of the image.
     pub secrets: BTreeMap<String, Vec<u8>>,
     pub no_cache: bool,

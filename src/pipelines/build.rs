@@ -12,6 +12,7 @@ use tokio_util::io::ReaderStream;
 use tokio_util::sync::CancellationToken;
 
 use super::drive::{Failure, Progress};
+use super::manifest::{self, Request};
 use super::recovery::phase;
 use super::{Deployer, stack};
 use crate::builds::{self, BuildPlan, Note, SourceTree, archive};
@@ -19,12 +20,15 @@ use crate::engine::{BuildEvent, BuildRequest, EngineError, Owner};
 use crate::kernel::clock::Timestamp;
 use crate::kernel::error::chain;
 use crate::kernel::id::OperationId;
-use crate::kernel::name::TenantSlug;
+use crate::kernel::name::{ServiceName, TenantSlug};
+use crate::stack::model::Build;
 use crate::stack::{ImageRef, Stack};
 use crate::tenancy::model::Environment;
 
 /// The name of the generated Dockerfile within the build context.
 const GENERATED: &str = ".wharf.Dockerfile";
+/// The name a Dockerfile gets whose text stands in a manifest.
+pub(super) const INLINE: &str = ".wharf.inline.Dockerfile";
 /// The id under which RUN steps find the operator's CA certificates.
 const CA_SECRET: &str = "wharf-ca";
 /// The key of the static server in the table of base images.
@@ -72,16 +76,27 @@ impl Drop for Place<'_> {
     }
 }
 
-/// The source as it lies on disk, and what is to be done with it.
-struct Prepared {
+/// A build context as it lies on disk, and what is to be done with it.
+pub(super) struct Prepared {
     plan: BuildPlan,
     context: PathBuf,
     dockerfile: String,
 }
 
+/// What one build is told beside its context.
+#[derive(Default)]
+pub(super) struct Order<'a> {
+    /// What of a manifest it is for.
+    pub(super) section: Option<(&'a ServiceName, &'a Build)>,
+    /// Files for its RUN steps, by id.
+    pub(super) secrets: BTreeMap<String, Vec<u8>>,
+    pub(super) no_cache: bool,
+}
+
 impl Deployer {
-    /// Waits for a build slot, builds, and gives the stack that follows from the plan.
-    pub(super) async fn build(&self, job: &Progress<'_>, no_cache: bool) -> Result<Stack, Failure> {
+    /// Waits for a build slot, builds, and gives the stack that follows: from the manifest, where there is one, or from
+    /// the plan of the one image.
+    pub(super) async fn build(&self, job: &Progress<'_>, request: &Request) -> Result<Stack, Failure> {
         let (_place, ahead) = self.queue.enter(QueuedBuild {
             operation: job.operation.id.clone(),
             tenant: job.environment.tenant.clone(),
@@ -98,20 +113,45 @@ impl Deployer {
             () = job.cancel.cancelled() => return Err(Failure::Cancelled),
         };
         job.phase(phase::BUILD).await?;
-        let prepared = self.prepare(job).await?;
-        let image = self.run_build(job, &prepared, no_cache).await?;
+        let source = self.unpack(job).await?;
+        if let Some(request) = manifest::wanted(&source, request) {
+            return self.build_manifest(job, &source, &request).await;
+        }
+        let order = Order { no_cache: request.no_cache, ..Order::default() };
+        let settings = self.build_settings(job.environment).await?;
+        let prepared = self.prepare(job, source, settings, None).await?;
+        let image = self.run_build(job, &prepared, order).await?;
         let facts = self.parts.engine.inspect_image(&image.id).await.map_err(|e| Failure::engine(&e))?;
         stack::from_plan(&prepared.plan, &image, &facts).map_err(Failure::Theirs)
     }
 
-    /// Unpacks the source, decides how to build it, and packs the build context.
-    async fn prepare(&self, job: &Progress<'_>) -> Result<Prepared, Failure> {
+    fn source_limits(&self) -> archive::Limits {
+        archive::Limits { total_bytes: self.parts.builds.source_bytes, ..archive::Limits::default() }
+    }
+
+    /// Unpacks the source of an operation; gives its folder, which is removed with the operation.
+    async fn unpack(&self, job: &Progress<'_>) -> Result<PathBuf, Failure> {
         let source = self.source_path(&job.operation.id);
-        let settings = self.build_settings(job.environment).await?;
-        let limits = archive::Limits { total_bytes: self.parts.builds.source_bytes, ..archive::Limits::default() };
-        let prepared = tokio::task::spawn_blocking(move || prepare_on_disk(&source, &settings, &limits))
+        let limits = self.source_limits();
+        tokio::task::spawn_blocking(move || unpack_on_disk(&source, &limits))
             .await
-            .map_err(|e| Failure::platform("the source could not be read", &e))??;
+            .map_err(|e| Failure::platform("the source could not be read", &e))?
+    }
+
+    /// Decides how to build a folder of the source, and packs it as a build context.
+    pub(super) async fn prepare(
+        &self,
+        job: &Progress<'_>,
+        folder: PathBuf,
+        settings: builds::Settings,
+        inline: Option<String>,
+    ) -> Result<Prepared, Failure> {
+        let context = self.source_path(&job.operation.id).with_extension("context");
+        let limits = self.source_limits();
+        let prepared =
+            tokio::task::spawn_blocking(move || prepare_on_disk(&folder, context, &settings, &limits, inline))
+                .await
+                .map_err(|e| Failure::platform("the source could not be read", &e))??;
         let plan = &prepared.plan;
         job.log.step(format!("Building: {}", describe(plan))).await;
         for note in &plan.notes {
@@ -126,7 +166,7 @@ impl Deployer {
         Ok(prepared)
     }
 
-    async fn build_settings(&self, environment: &Environment) -> Result<builds::Settings, Failure> {
+    pub(super) async fn build_settings(&self, environment: &Environment) -> Result<builds::Settings, Failure> {
         let operator = &self.parts.builds;
         let mut base_images = operator.base_images.clone();
         if !base_images.contains_key(STATIC) {
@@ -158,16 +198,26 @@ impl Deployer {
             .await
     }
 
-    async fn run_build(&self, job: &Progress<'_>, prepared: &Prepared, no_cache: bool) -> Result<ImageRef, Failure> {
+    pub(super) async fn run_build(
+        &self,
+        job: &Progress<'_>,
+        prepared: &Prepared,
+        order: Order<'_>,
+    ) -> Result<ImageRef, Failure> {
         let operator = &self.parts.builds;
-        let tag = format!("wharf/{}:{}", job.environment.id, job.operation.id);
+        let mut tag = format!("wharf/{}:{}", job.environment.id, job.operation.id);
+        let mut section = Build::default();
+        if let Some((service, build)) = order.section {
+            tag = format!("{tag}-{service}");
+            section = build.clone();
+        }
         let context = tokio::fs::File::open(&prepared.context)
             .await
             .map_err(|e| Failure::platform("the source cannot be read", &e))?;
         let context = ReaderStream::with_capacity(context, 64 * 1024).map(|chunk: std::io::Result<Bytes>| {
             chunk.map_err(|e| EngineError::Refused(format!("the source cannot be read: {e}")))
         });
-        let mut secrets = BTreeMap::new();
+        let mut secrets = order.secrets;
         if let Some(file) = &operator.extra_ca_file {
             let bytes = tokio::fs::read(file)
                 .await
@@ -180,9 +230,13 @@ impl Deployer {
             context: Box::pin(context),
             dockerfile: prepared.dockerfile.clone(),
             tag: tag.clone(),
-            build_args: operator.build_args.clone(),
+            build_args: section.args.into_iter().chain(operator.build_args.clone()).collect(),
+            target: section.target,
+            labels: section.labels,
+            pull: section.pull,
+            extra_hosts: section.extra_hosts,
             secrets,
-            no_cache,
+            no_cache: order.no_cache || section.no_cache,
             memory_mib: operator.memory_mib,
             cpu_millis: operator.cpu_millis,
             disk_mib: operator.disk_mib,
@@ -243,8 +297,11 @@ async fn follow_build(
     }
 }
 
-fn prepare_on_disk(source: &Path, settings: &builds::Settings, limits: &archive::Limits) -> Result<Prepared, Failure> {
-    let disk = |e: std::io::Error| Failure::platform("the source could not be unpacked", &e);
+fn disk(error: std::io::Error) -> Failure {
+    Failure::platform("the source could not be unpacked", &error)
+}
+
+fn unpack_on_disk(source: &Path, limits: &archive::Limits) -> Result<PathBuf, Failure> {
     let dir = source.with_extension("");
     if dir.exists() {
         std::fs::remove_dir_all(&dir).map_err(disk)?;
@@ -252,8 +309,21 @@ fn prepare_on_disk(source: &Path, settings: &builds::Settings, limits: &archive:
     std::fs::create_dir_all(&dir).map_err(disk)?;
     let file = std::fs::File::open(source).map_err(disk)?;
     archive::unpack(std::io::BufReader::new(file), &dir, limits).map_err(|e| Failure::Theirs(chain(&e)))?;
+    Ok(dir)
+}
+
+fn prepare_on_disk(
+    dir: &Path,
+    context: PathBuf,
+    settings: &builds::Settings,
+    limits: &archive::Limits,
+    inline: Option<String>,
+) -> Result<Prepared, Failure> {
+    if let Some(text) = &inline {
+        std::fs::write(dir.join(INLINE), text).map_err(disk)?;
+    }
     let tree =
-        SourceTree::from_dir(&dir, limits, archive::IgnoreFiles::Docker).map_err(|e| Failure::Theirs(chain(&e)))?;
+        SourceTree::from_dir(dir, limits, archive::IgnoreFiles::Docker).map_err(|e| Failure::Theirs(chain(&e)))?;
     if let Some(finding) = tree.findings().first() {
         return Err(Failure::Theirs(finding.to_string()));
     }
@@ -270,13 +340,11 @@ fn prepare_on_disk(source: &Path, settings: &builds::Settings, limits: &archive:
         (Some(own), None) => own.path.clone(),
         _ => GENERATED.to_owned(),
     };
-    let context = source.with_extension("context");
     let mut out = std::io::BufWriter::new(std::fs::File::create(&context).map_err(disk)?);
     let extra: Vec<(&str, &[u8])> = generated.iter().map(|text| (GENERATED, text.as_bytes())).collect();
-    archive::pack(&dir, &mut out, limits, archive::IgnoreFiles::Docker, &extra)
+    archive::pack(dir, &mut out, limits, archive::IgnoreFiles::Docker, &extra)
         .map_err(|e| Failure::Theirs(chain(&e)))?;
     out.flush().map_err(disk)?;
-    std::fs::remove_dir_all(&dir).map_err(disk)?;
     Ok(Prepared { plan, context, dockerfile })
 }
 

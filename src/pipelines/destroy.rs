@@ -19,6 +19,7 @@ impl Deployer {
                 job.log.notice(format!("an image stays: {}", chain(&error))).await;
             }
         }
+        self.remove_volumes(job).await?;
         let repository = self.parts.data_dir.join("git").join(format!("{}.git", job.environment.id));
         match tokio::fs::remove_dir_all(&repository).await {
             Ok(()) => {}
@@ -29,5 +30,15 @@ impl Deployer {
         projects::forget(&mut tx, job.tenant, &job.environment.id).await?;
         tx.commit().await.map_err(StoreError::from)?;
         Ok(format!("{} is gone", job.environment.display_name()))
+    }
+
+    /// Whoever destroys an app has typed its name: its data goes with it.
+    async fn remove_volumes(&self, job: &Progress<'_>) -> Result<(), Failure> {
+        let volumes = self.parts.engine.volumes(false).await.map_err(|e| Failure::engine(&e))?;
+        for seen in volumes.iter().filter(|v| v.volume.environment == job.environment.id) {
+            self.parts.engine.remove_volume(&seen.volume).await.map_err(|e| Failure::engine(&e))?;
+            job.log.output(format!("volume {} removed", seen.volume.name)).await;
+        }
+        Ok(())
     }
 }

@@ -10,6 +10,7 @@ use crate::kernel::error::chain;
 use crate::operations::{Kind, Log, Operation, Operations, State};
 use crate::releases::model::unchanged;
 use crate::releases::{Attempt, Kept, NewRevision, Progress as Rollout, Warm, store as releases};
+use crate::stack::model::ReleaseCommand;
 use crate::stack::{ImageRef, Stack};
 use crate::store::StoreError;
 use crate::tenancy::access::Tenant;
@@ -144,8 +145,8 @@ impl Deployer {
             Input::Source { .. } | Input::Image { .. } | Input::Revision { .. } if resumed => {
                 self.resume_rollout(&job).await
             }
-            Input::Source { commit, message, no_cache, .. } => {
-                let stack = self.build(&job, no_cache).await?;
+            Input::Source { commit, message, request, .. } => {
+                let stack = self.build(&job, &request).await?;
                 let number = self.store_revision(&job, &stack, commit.as_deref(), &message).await?;
                 self.release_and_roll_out(&job, number, &stack).await
             }
@@ -199,15 +200,17 @@ impl Deployer {
             message,
         };
         let number = releases::insert(&mut tx, job.tenant, new, parts.clock.now(), &parts.random).await?;
+        self.give_hosts(&mut tx, job, stack).await?;
         parts.operations.set_revision(&mut tx, &job.operation.id, number).await?;
         tx.commit().await.map_err(StoreError::from)?;
         Ok(number)
     }
 
     async fn release_and_roll_out(&self, job: &Progress<'_>, number: i64, stack: &Stack) -> Result<String, Failure> {
-        if stack.release.is_some() {
+        let commands = stack.release_commands();
+        if !commands.is_empty() {
             job.phase(phase::RELEASE).await?;
-            if let Err(failure) = self.run_release(job, number, stack).await {
+            if let Err(failure) = self.run_releases(job, number, &commands).await {
                 self.note_failed(job, number, &failure).await?;
                 return Err(failure);
             }
@@ -308,15 +311,17 @@ impl Deployer {
         Ok(())
     }
 
-    async fn run_release(&self, job: &Progress<'_>, number: i64, stack: &Stack) -> Result<(), Failure> {
-        let Some(release) = &stack.release else { return Ok(()) };
-        job.log.step(format!("Release command: {}", release.command.join(" "))).await;
+    async fn run_releases(&self, job: &Progress<'_>, number: i64, commands: &[ReleaseCommand]) -> Result<(), Failure> {
         let owner = build::owner(job.environment);
-        let outcome =
-            self.parts.scheduler.run_release(&owner, number, stack, job.operation, &job.log, &job.cancel).await;
-        outcome.map_err(|reason| match reason {
-            crate::scheduler::TaskFailure::Cancelled => Failure::Cancelled,
-            crate::scheduler::TaskFailure::Failed(text) => Failure::Theirs(text),
-        })
+        for release in commands {
+            job.log.step(format!("Release command of {}: {}", release.service, release.command.join(" "))).await;
+            let outcome =
+                self.parts.scheduler.run_release(&owner, number, release, job.operation, &job.log, &job.cancel).await;
+            outcome.map_err(|reason| match reason {
+                crate::scheduler::TaskFailure::Cancelled => Failure::Cancelled,
+                crate::scheduler::TaskFailure::Failed(text) => Failure::Theirs(text),
+            })?;
+        }
+        Ok(())
     }
 }

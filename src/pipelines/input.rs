@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::manifest::Request;
+
 /// The input of an operation, by what it does.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "do", rename_all = "kebab-case")]
@@ -11,7 +13,8 @@ pub enum Input {
         /// Full commit id, for a push.
         commit: Option<String>,
         message: String,
-        no_cache: bool,
+        #[serde(flatten)]
+        request: Request,
         /// Somebody waits at the other end of a `git push`; when the connection is lost, so is the push.
         push: bool,
     },

@@ -10,13 +10,16 @@ mod build;
 mod converge;
 mod destroy;
 mod drive;
+mod hosts;
 pub mod input;
+mod manifest;
 pub mod recovery;
 pub mod settings;
 mod stack;
 
 pub use build::{QueuedBuild, owner};
 pub use input::Input;
+pub use manifest::Request;
 pub use settings::BuildSettings;
 
 use std::path::PathBuf;

@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 use super::rollout::Progress;
 use crate::kernel::clock::Timestamp;
 use crate::kernel::name::ServiceName;
-use crate::stack::Revision;
+use crate::stack::model::{ConfigFile, FileSource, SecretRef};
+use crate::stack::{Revision, Service, Stack};
 
 /// One attempt to run a revision.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -51,6 +52,15 @@ impl Desired {
     }
 }
 
+/// What is in the files of a service: configs by their text, secrets by their version.
+fn contents<'a>(stack: &'a Stack, service: &Service) -> Vec<(Option<&'a ConfigFile>, Option<&'a SecretRef>)> {
+    let of = |file: &crate::stack::model::FileMount| match &file.source {
+        FileSource::Config(name) => (stack.configs.get(name), None),
+        FileSource::Secret(name) => (None, stack.secrets.get(name)),
+    };
+    service.files.iter().map(of).collect()
+}
+
 /// The services of a new revision that need not be started anew: they and the configuration they read are exactly what
 /// serves. A database keeps running while the services around it change.
 #[must_use]
@@ -58,8 +68,10 @@ pub fn unchanged(serving: &Revision, attempt: Attempt, kept: &Kept, new: &Revisi
     if serving.config_version != new.config_version {
         return Kept::new();
     }
-    let same = |(name, service): &(&ServiceName, &crate::stack::Service)| {
-        service.kind.is_standing() && serving.stack.services.get(*name) == Some(*service)
+    let same = |(name, service): &(&ServiceName, &Service)| {
+        service.kind.is_standing()
+            && serving.stack.services.get(*name) == Some(*service)
+            && contents(&serving.stack, service) == contents(&new.stack, service)
     };
     let at = |name: &ServiceName| (name.clone(), kept.get(name).copied().unwrap_or(attempt));
     new.stack.services.iter().filter(same).map(|(name, _)| at(name)).collect()

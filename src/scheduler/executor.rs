@@ -15,10 +15,13 @@ use super::spec;
 use crate::engine::{EngineError, InstanceKey, InstanceSpec, Owner};
 use crate::kernel::error::chain;
 use crate::kernel::id::EnvironmentId;
+use crate::kernel::secret::Secret;
 use crate::releases::{Attempt, Progress, store as releases};
+use crate::stack::{Service, Stack};
 use crate::store::{StoreError, Write};
 use crate::tenancy::access::Tenant;
-use crate::tenancy::store::config;
+use crate::tenancy::model::Environment;
+use crate::tenancy::store::{config, secrets};
 
 /// Engine calls at the same time: enough that a slow one holds nobody up, few enough for a small machine.
 const CALLS_AT_ONCE: usize = 8;
@@ -164,10 +167,52 @@ impl Scheduler {
         let of_key = |r: &&Release| r.version_of(&key.service) == version_of(key);
         let release = desired.releases().find(of_key).ok_or_else(gone)?;
         let service = release.stack.services.get(&key.service).ok_or_else(gone)?;
-        let configuration = self.configuration(owner, release.config_version).await?;
-        let everybody = &self.inner.parts.apps_env;
-        let variables = spec::variables(everybody, service, &configuration, environment, key);
-        Ok(spec::instance(key, owner, service, variables))
+        let values = self.values(owner, service, &release.stack, release.config_version).await?;
+        values.source(&self.inner.parts.apps_env, owner, environment, &release.stack).instance(key, service)
+    }
+
+    /// All values a container of a service needs, opened.
+    pub(super) async fn values(
+        &self,
+        owner: &Owner,
+        service: &Service,
+        stack: &Stack,
+        config_version: i64,
+    ) -> Result<Values, String> {
+        let configuration = self.configuration(owner, config_version).await?;
+        let secrets = self.secrets(owner, service, stack, &configuration).await?;
+        Ok(Values { configuration, secrets })
+    }
+
+    /// The secrets of a service by their names in the environment: the versions the revision is pinned to, or the
+    /// variables of the configuration of the same names.
+    async fn secrets(
+        &self,
+        owner: &Owner,
+        service: &Service,
+        stack: &Stack,
+        configuration: &config::Values,
+    ) -> Result<secrets::Opened, String> {
+        let parts = &self.inner.parts;
+        let tenant = Tenant::platform(owner.tenant.clone());
+        let mut opened = secrets::Opened::new();
+        for reference in stack.secrets_of(service) {
+            let value = match reference.version {
+                None => {
+                    configuration.get(reference.name.as_str()).map(|v| Secret::new(v.expose().clone().into_bytes()))
+                }
+                Some(version) => {
+                    let open = async {
+                        let key = config::tenant_key(&parts.store, &parts.vault, &tenant).await?;
+                        secrets::open(&parts.store, &key, &tenant, &owner.environment, &reference.name, version).await
+                    };
+                    open.await
+                        .map_err(|e| format!("the secret `{}` cannot be opened: {}", reference.name, chain(&e)))?
+                }
+            };
+            opened.extend(value.map(|v| (reference.name.clone(), v)));
+        }
+        Ok(opened)
     }
 
     /// One version of an app's configuration, opened.
@@ -179,6 +224,25 @@ impl Scheduler {
             config::values(&parts.store, &key, &tenant, &owner.environment, version).await
         };
         opened.await.map_err(|e| format!("its configuration (version {version}) cannot be opened: {}", chain(&e)))
+    }
+}
+
+/// Values that were opened for one container.
+pub(super) struct Values {
+    configuration: config::Values,
+    secrets: secrets::Opened,
+}
+
+impl Values {
+    pub(super) fn source<'a>(
+        &'a self,
+        everybody: &'a std::collections::BTreeMap<String, String>,
+        owner: &'a Owner,
+        environment: &'a Environment,
+        stack: &'a Stack,
+    ) -> spec::Source<'a> {
+        let (configuration, secrets) = (&self.configuration, &self.secrets);
+        spec::Source { owner, environment, stack, everybody, configuration, secrets }
     }
 }
 

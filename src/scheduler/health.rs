@@ -57,6 +57,14 @@ const SLOW_START_INTERVAL_MS: i64 = 500;
 /// Milliseconds between probes of an instance that just failed one.
 const FAILING_INTERVAL_MS: i64 = 1_000;
 
+/// Milliseconds between commands in an instance that is starting: each is a process of its own.
+const COMMAND_INTERVAL_MS: i64 = 1_000;
+
+/// Whether anybody is asked; otherwise an instance is as healthy as it is alive.
+fn is_asked(check: &HealthCheck) -> bool {
+    check.protocol != Protocol::Process || check.command.is_some()
+}
+
 impl Health {
     /// A run first seen at `now`.
     #[must_use]
@@ -108,7 +116,7 @@ impl Health {
     /// The judgement at `now` on a run that began at `started_at`.
     #[must_use]
     pub fn verdict(&self, check: &HealthCheck, started_at: Timestamp, now: Timestamp) -> Verdict {
-        if check.protocol == Protocol::Process {
+        if !is_asked(check) {
             let since = started_at.plus_ms(i64::from(check.settle_ms));
             return if now >= since { Verdict::Healthy { since } } else { Verdict::Starting };
         }
@@ -124,13 +132,19 @@ impl Health {
     /// failed as often as it takes to call it ill.
     #[must_use]
     pub fn is_known(&self, check: &HealthCheck) -> bool {
-        check.protocol == Protocol::Process || self.settled_at.is_some() || self.failures >= check.failures.max(1)
+        !is_asked(check) || self.settled_at.is_some() || self.failures >= check.failures.max(1)
     }
 
     /// Milliseconds from one probe to the next.
     #[must_use]
     pub fn interval_ms(&self, check: &HealthCheck, now: Timestamp) -> i64 {
         if self.settled_at.is_none() {
+            if let Some(own) = check.start_interval_ms {
+                return i64::from(own).max(STARTING_INTERVAL_MS);
+            }
+            if check.command.is_some() {
+                return COMMAND_INTERVAL_MS;
+            }
             return if now.since_ms(self.watched_since) < 10_000 {
                 STARTING_INTERVAL_MS
             } else {

@@ -48,7 +48,8 @@ pub struct ProbeTarget {
     pub id: String,
     /// The start of the run it is about.
     pub run: Timestamp,
-    pub address: SocketAddr,
+    /// Where it is asked from outside; `None` when only a command inside it is.
+    pub address: Option<SocketAddr>,
     pub check: HealthCheck,
     pub health: Health,
 }
@@ -248,8 +249,12 @@ impl Memory {
         let ContainerState::Running { started_at } = container.state else { return None };
         let service = desired.environments.get(&container.key.environment)?.service_of(&container.key)?;
         let facts = self.facts.get(&container.id).filter(|f| f.run == Some(started_at))?;
-        let address = SocketAddr::new(container.address?, service.port?);
-        let asked = service.health.protocol != Protocol::Process;
+        let check = &service.health;
+        let address = match check.protocol {
+            Protocol::Process => None,
+            Protocol::Http | Protocol::Tcp => Some(SocketAddr::new(container.address?, check.port.or(service.port)?)),
+        };
+        let asked = address.is_some() || check.command.is_some();
         (asked && due(&container.id, started_at, &service.health, &facts.health)).then(|| ProbeTarget {
             id: container.id.clone(),
             run: started_at,

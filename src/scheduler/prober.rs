@@ -1,4 +1,4 @@
-//! Asks instances how they are: a TCP connection or an HTTP request, with a deadline, not too many at a time. What
+//! Asks instances how they are: a TCP connection, an HTTP request, a command inside, with a deadline, not too many at a time. What
 //! the answers mean is decided in [`super::health`].
 
 use std::net::{IpAddr, SocketAddr};
@@ -11,7 +11,8 @@ use tokio::net::TcpStream;
 
 use super::health::Probe;
 use super::memory::ProbeTarget;
-use crate::engine::Engine;
+use crate::engine::{Engine, ExecEnd};
+use crate::kernel::error::chain;
 use crate::stack::Protocol;
 
 /// Bytes of an HTTP answer that are looked at: enough for its first line.
@@ -22,6 +23,8 @@ const DOCKER_DNS: [u8; 4] = [127, 0, 0, 11];
 const NAMED: usize = 3;
 /// A lookup of the sockets of a container may take so long.
 const LISTENING_DEADLINE: Duration = Duration::from_secs(2);
+/// The engine may take so long besides the command it runs.
+const ENGINE_PATIENCE: Duration = Duration::from_secs(5);
 
 /// The way to ask; a trait so that instances of an engine in memory can be asked too.
 pub(super) trait Ask: Send + Sync {
@@ -37,35 +40,69 @@ pub(super) struct NetworkProber {
 impl Ask for NetworkProber {
     fn ask<'a>(&'a self, target: &'a ProbeTarget, look_closer: bool) -> BoxFuture<'a, Probe> {
         Box::pin(async move {
-            let deadline = Duration::from_millis(u64::from(target.check.timeout_ms));
-            let result = match target.check.protocol {
-                Protocol::Process => return Probe::Passed,
-                Protocol::Tcp => tokio::time::timeout(deadline, connect(target.address)).await.map(|r| r.map(drop)),
-                Protocol::Http => tokio::time::timeout(deadline, request(target)).await,
+            let outside = match target.address {
+                Some(address) => self.ask_outside(target, address, look_closer).await,
+                None => Probe::Passed,
             };
-            match result {
-                Ok(Ok(())) => Probe::Passed,
-                Ok(Err(Refusal::Connect)) if look_closer => self.where_it_listens(target).await,
-                Ok(Err(Refusal::Connect)) => not_listening(target.address),
-                Ok(Err(Refusal::Answer(detail))) => Probe::Failed { detail },
-                Err(_) => Probe::Failed {
-                    detail: format!(
-                        "does not answer on port {} within {} ms",
-                        target.address.port(),
-                        deadline.as_millis()
-                    ),
-                },
+            match (&target.check.command, outside) {
+                (Some(command), Probe::Passed) => ask_inside(&*self.engine, target, command).await,
+                (_, outside) => outside,
             }
         })
     }
 }
 
+/// Runs the health command inside the instance.
+pub(super) async fn ask_inside(engine: &dyn Engine, target: &ProbeTarget, command: &[String]) -> Probe {
+    let within = deadline(target);
+    // The engine keeps the time itself; this is for an engine that does not answer.
+    let asked = tokio::time::timeout(within + ENGINE_PATIENCE, engine.exec(&target.id, command, within)).await;
+    let program = command.first().map_or("", String::as_str);
+    let detail = match asked {
+        Ok(Ok(ExecEnd::Exited { code: 0, .. })) => return Probe::Passed,
+        Ok(Ok(ExecEnd::Exited { code, last_line })) if last_line.is_empty() => {
+            format!("fails its health command `{program}` with exit code {code}")
+        }
+        Ok(Ok(ExecEnd::Exited { code, last_line })) => {
+            format!("fails its health command `{program}` with exit code {code}: {last_line}")
+        }
+        Ok(Ok(ExecEnd::StillRunning)) => {
+            format!("has a health command `{program}` that does not end within {} ms", within.as_millis())
+        }
+        Ok(Err(error)) => format!("could not be asked by its health command: {}", chain(&error)),
+        Err(_) => "could not be asked by its health command: the engine does not answer".to_owned(),
+    };
+    Probe::Failed { detail }
+}
+
+fn deadline(target: &ProbeTarget) -> Duration {
+    Duration::from_millis(u64::from(target.check.timeout_ms))
+}
+
 impl NetworkProber {
-    async fn where_it_listens(&self, target: &ProbeTarget) -> Probe {
+    async fn ask_outside(&self, target: &ProbeTarget, address: SocketAddr, look_closer: bool) -> Probe {
+        let deadline = deadline(target);
+        let result = match target.check.protocol {
+            Protocol::Process => return Probe::Passed,
+            Protocol::Tcp => tokio::time::timeout(deadline, connect(address)).await.map(|r| r.map(drop)),
+            Protocol::Http => tokio::time::timeout(deadline, request(target, address)).await,
+        };
+        match result {
+            Ok(Ok(())) => Probe::Passed,
+            Ok(Err(Refusal::Connect)) if look_closer => self.where_it_listens(target, address).await,
+            Ok(Err(Refusal::Connect)) => not_listening(address),
+            Ok(Err(Refusal::Answer(detail))) => Probe::Failed { detail },
+            Err(_) => Probe::Failed {
+                detail: format!("does not answer on port {} within {} ms", address.port(), deadline.as_millis()),
+            },
+        }
+    }
+
+    async fn where_it_listens(&self, target: &ProbeTarget, address: SocketAddr) -> Probe {
         match tokio::time::timeout(LISTENING_DEADLINE, self.engine.listening(&target.id)).await {
-            Ok(Ok(sockets)) => diagnose(target.address.port(), &sockets),
+            Ok(Ok(sockets)) => diagnose(address.port(), &sockets),
             // Not being able to look closer takes nothing from what is known.
-            Ok(Err(_)) | Err(_) => not_listening(target.address),
+            Ok(Err(_)) | Err(_) => not_listening(address),
         }
     }
 }
@@ -99,8 +136,8 @@ async fn connect(address: SocketAddr) -> Result<TcpStream, Refusal> {
 }
 
 /// One `GET`; good when answered with 2xx or 3xx.
-async fn request(target: &ProbeTarget) -> Result<(), Refusal> {
-    let mut stream = connect(target.address).await?;
+async fn request(target: &ProbeTarget, address: SocketAddr) -> Result<(), Refusal> {
+    let mut stream = connect(address).await?;
     let path = target.check.path.as_deref().unwrap_or("/");
     let broken = |e: std::io::Error| Refusal::Answer(format!("breaks off the request GET {path} ({e})"));
     // `localhost` is what frameworks that check the host name allow by default.

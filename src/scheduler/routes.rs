@@ -6,12 +6,26 @@ use std::net::SocketAddr;
 use super::desired::Wish;
 use super::model::{DesiredEnvironment, Release, Share, Wanted, version_of};
 use crate::engine::Observed;
-use crate::ingress::snapshot::{Owner, Route, Upstream, UpstreamAddress};
+use crate::ingress::snapshot::{Owner, PathRewrite, Rewrite, Route, Upstream, UpstreamAddress};
 use crate::kernel::id::EnvironmentId;
 use crate::kernel::name::ServiceName;
+use crate::stack::Stack;
+use crate::stack::model::RouteHost;
 use crate::tenancy::model::{Domain, Environment};
 
-/// One route per domain, after the routes the platform itself has.
+/// Where the requests of one domain, or those below one path of it, go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Lead {
+    service: ServiceName,
+    /// Empty for all.
+    path: String,
+    /// Whether the path is taken off before the service sees the request.
+    strip: bool,
+    /// `None`: the main one of the service.
+    port: Option<u16>,
+}
+
+/// The routes of all domains, after the routes the platform itself has.
 #[must_use]
 pub(super) fn routes(
     platform: &[Route],
@@ -31,15 +45,65 @@ pub(super) fn routes(
         else {
             continue;
         };
-        let members = by_service.get(&(&domain.environment_id, &domain.service)).map_or(&[][..], Vec::as_slice);
-        let share = shares.get(&(domain.environment_id.clone(), domain.service.clone()));
-        routes.push(route(domain, environment, desired, members, share));
+        for lead in leads(domain, desired.serving.as_ref().map(|r| &*r.stack)) {
+            let members = by_service.get(&(&domain.environment_id, &lead.service)).map_or(&[][..], Vec::as_slice);
+            let share = shares.get(&(domain.environment_id.clone(), lead.service.clone()));
+            routes.push(route(domain, &lead, environment, desired, members, share));
+        }
     }
     routes
 }
 
+/// Where a domain leads. What the manifest says of it goes before the service the domain was added for; a service
+/// without routes of its own answers everything on its main port.
+fn leads(domain: &Domain, stack: Option<&Stack>) -> Vec<Lead> {
+    let whole = || vec![Lead { service: domain.service.clone(), path: String::new(), strip: false, port: None }];
+    let Some(stack) = stack else { return whole() };
+    let fits = |service: &ServiceName, host: &RouteHost| match host {
+        RouteHost::Domain(host) => *host == domain.host,
+        // The platform's host of one service carries the service's name; every other is the environment's.
+        RouteHost::Service => domain.is_default && is_of_service(domain, service),
+        RouteHost::Environment => !(domain.is_default && domain.host.as_str().contains("--s-")),
+    };
+    let fits = &fits;
+    let found = stack.services.iter().flat_map(|(name, service)| {
+        let routes = service.routes.iter().filter(move |r| fits(name, &r.host));
+        routes.map(move |r| (&r.host, lead(name, r)))
+    });
+    let found: Vec<(&RouteHost, Lead)> = found.collect();
+    // A domain that the manifest names belongs to those routes alone.
+    let named = found.iter().any(|(host, _)| matches!(host, RouteHost::Domain(_)));
+    let mut leads: Vec<Lead> = found
+        .into_iter()
+        .filter(|(host, _)| matches!(host, RouteHost::Domain(_)) == named)
+        .map(|(_, lead)| lead)
+        .collect();
+    // A domain that was added for one service of several stays with that one.
+    let chosen = !domain.is_default && !named && domain.service != ServiceName::web();
+    if leads.is_empty() || (chosen && stack.services.contains_key(&domain.service)) {
+        return whole();
+    }
+    leads.sort_by(|a, b| (&a.path, &a.service).cmp(&(&b.path, &b.service)));
+    leads.dedup_by(|a, b| a.path == b.path);
+    leads
+}
+
+fn is_of_service(domain: &Domain, service: &ServiceName) -> bool {
+    domain.service == *service && domain.host.as_str().contains(&format!("--s-{service}."))
+}
+
+fn lead(service: &ServiceName, route: &crate::stack::model::Route) -> Lead {
+    let path = prefix(&route.path);
+    Lead { service: service.clone(), strip: route.strip_path && !path.is_empty(), path, port: Some(route.port) }
+}
+
+fn prefix(path: &str) -> String {
+    if path == "/" { String::new() } else { path.to_owned() }
+}
+
 fn route(
     domain: &Domain,
+    lead: &Lead,
     environment: &Environment,
     desired: &DesiredEnvironment,
     members: &[&Observed],
@@ -47,21 +111,23 @@ fn route(
 ) -> Route {
     let serving = desired.serving.as_ref();
     // A new version may listen elsewhere.
-    let port = |c: &Observed| desired.service_of(&c.key).and_then(|s| s.port);
+    let port = |c: &Observed| lead.port.or_else(|| desired.service_of(&c.key).and_then(|s| s.port));
     let weights = Weights::of(members, share);
     let mut upstreams: Vec<Upstream> =
         members.iter().filter_map(|c| upstream(c, port(c), weights.of_instance(c))).collect();
     upstreams.sort_by(|a, b| a.id.cmp(&b.id));
-    let empty_reason = upstreams.is_empty().then(|| empty_reason(domain, desired));
+    let empty_reason = upstreams.is_empty().then(|| empty_reason(&lead.service, desired));
     Route {
-        id: domain.id.to_string(),
+        id: format!("{}{}", domain.id, lead.path),
         hosts: vec![domain.host.to_string()],
+        path_prefix: lead.path.clone(),
+        rewrite: Rewrite { path: lead.strip.then(|| PathRewrite::Prefix("/".to_owned())), ..Rewrite::default() },
         upstreams,
         owner: Owner {
             tenant: environment.tenant.to_string(),
             project: environment.project.to_string(),
             environment: environment.slug.to_string(),
-            service: domain.service.to_string(),
+            service: lead.service.to_string(),
             revision: serving.map(|r| r.version.to_string()).unwrap_or_default(),
         },
         empty_reason,
@@ -103,8 +169,7 @@ fn upstream(container: &Observed, port: Option<u16>, weight: u32) -> Option<Upst
 }
 
 /// Why nobody answers, for the visitor's error page and for status.
-fn empty_reason(domain: &Domain, desired: &DesiredEnvironment) -> String {
-    let service = &domain.service;
+fn empty_reason(service: &ServiceName, desired: &DesiredEnvironment) -> String {
     match (desired.wanted, &desired.serving, &desired.target) {
         (Wanted::Destroyed, _, _) => "the app is being removed".to_owned(),
         (Wanted::Stopped, _, _) => "the app is stopped".to_owned(),
@@ -120,5 +185,71 @@ fn serving_empty_reason(service: &ServiceName, release: &Release, desired: &Desi
         Some(s) if s.port.is_none() => format!("the service `{service}` does not listen on a port"),
         Some(s) if desired.replicas(service, s) == 0 => format!("the service `{service}` is scaled to 0"),
         Some(_) => format!("no instance of `{service}` is healthy at the moment"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernel::clock::Timestamp;
+    use crate::kernel::id::DomainId;
+    use crate::kernel::random::Random;
+    use crate::stack::model::{ImageRef, Route as Said, RouteProtocol, Service, ServiceKind};
+
+    fn domain(host: &str, service: &str, is_default: bool) -> Domain {
+        let random = Random::seeded(7);
+        Domain {
+            id: DomainId::new(Timestamp(1), &random),
+            environment_id: EnvironmentId::new(Timestamp(1), &random),
+            host: host.parse().unwrap(),
+            service: service.parse().unwrap(),
+            is_default,
+        }
+    }
+
+    fn web(routes: &[(RouteHost, &str)]) -> Service {
+        let said = |(host, path): &(RouteHost, &str)| Said {
+            host: host.clone(),
+            path: (*path).to_owned(),
+            strip_path: false,
+            port: 80,
+            protocol: RouteProtocol::Http,
+        };
+        let image = ImageRef::unpinned("x");
+        Service { port: Some(8080), routes: routes.iter().map(said).collect(), ..Service::new(ServiceKind::Web, image) }
+    }
+
+    fn shop() -> Stack {
+        let named = RouteHost::Domain("api.example.org".parse().unwrap());
+        let services = [
+            ("front", web(&[(RouteHost::Environment, "/")])),
+            ("api", web(&[(RouteHost::Environment, "/api"), (RouteHost::Service, "/"), (named, "/")])),
+            ("admin", web(&[])),
+        ];
+        let services = services.map(|(name, s)| (name.parse().unwrap(), s)).into();
+        Stack { services, ..Stack::default() }
+    }
+
+    #[test]
+    fn a_domain_leads_where_the_manifest_says() {
+        let check = |host: &str, service: &str, given: bool, expected: &[&str]| {
+            let found = leads(&domain(host, service, given), Some(&shop()));
+            let texts: Vec<String> =
+                found.iter().map(|l| format!("{}{} {:?}", l.service, l.path, l.port.unwrap_or_default())).collect();
+            assert_eq!(texts, expected, "{host}");
+        };
+        let environment = ["front 80", "api/api 80"];
+        check("shop.localhost", "web", true, &environment);
+        check("www.example.org", "web", false, &environment);
+        check("shop--s-api.localhost", "api", true, &["api 80"]);
+        check("api.example.org", "api", false, &["api 80"]);
+        check("admin.example.org", "admin", false, &["admin 0"]);
+    }
+
+    #[test]
+    fn an_app_of_one_service_answers_everything() {
+        let stack = Stack { services: [(ServiceName::web(), web(&[]))].into(), ..Stack::default() };
+        let found = leads(&domain("shop.localhost", "web", true), Some(&stack));
+        assert_eq!(found, [Lead { service: ServiceName::web(), path: String::new(), strip: false, port: None }]);
     }
 }

@@ -14,7 +14,8 @@ use crate::kernel::id::OperationId;
 use crate::kernel::name::ServiceName;
 use crate::operations::{Log, Operation};
 use crate::releases::store as releases;
-use crate::stack::{Revision, Stack};
+use crate::stack::Revision;
+use crate::stack::model::ReleaseCommand;
 use crate::tenancy::access::Tenant;
 use crate::tenancy::store::projects;
 
@@ -41,7 +42,7 @@ impl From<EngineError> for TaskFailure {
 }
 
 impl Scheduler {
-    /// Runs a revision's release command to its end, with its output in the operation's log. Its container is removed
+    /// Runs a release command of a revision to its end, with its output in the operation's log. Its container is removed
     /// whatever happens; when this process dies, the next one removes it.
     ///
     /// # Errors
@@ -50,12 +51,11 @@ impl Scheduler {
         &self,
         owner: &Owner,
         revision: i64,
-        stack: &Stack,
+        release: &ReleaseCommand,
         operation: &Operation,
         log: &Log,
         cancel: &CancellationToken,
     ) -> Result<(), TaskFailure> {
-        let Some(release) = &stack.release else { return Ok(()) };
         let tenant = Tenant::platform(owner.tenant.clone());
         let stored = releases::get(&self.inner.parts.store, &tenant, &owner.environment, revision)
             .await
@@ -97,12 +97,13 @@ impl Scheduler {
             .await
             .map_err(|e| format!("the app cannot be read: {}", chain(&e)))?
             .ok_or("the app is gone")?;
-        let configuration = self.configuration(owner, revision.config_version).await?;
+        let values = self.values(owner, found, &revision.stack, revision.config_version).await?;
         let key = spec::task_key(owner, service, revision.number);
-        let variables = spec::variables(&parts.apps_env, found, &configuration, &environment, &key);
+        let source = values.source(&parts.apps_env, owner, &environment, &revision.stack);
+        let task = source.task(key, found, command, operation)?;
         let network = network_name(&owner.environment);
         parts.engine.ensure_network(&network, owner).await.map_err(|e| chain(&e))?;
-        Ok(spec::task(owner, key, found, command, variables, operation))
+        Ok(task)
     }
 
     async fn run_task(

@@ -69,7 +69,8 @@ impl RunningPush {
         let deploy = SourceDeploy {
             commit: Some(commit.id),
             message: commit.subject,
-            no_cache: commit.no_cache,
+            request: crate::pipelines::Request { no_cache: commit.no_cache, ..Default::default() },
+            base: None,
             cause: "push".to_owned(),
         };
         apps.remember_branch(&self.caller, &self.operation.environment, &commit.branch).await.map_err(|e| chain(&e))?;

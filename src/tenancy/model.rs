@@ -109,6 +109,15 @@ pub struct ConfigVersion {
     pub created_at: Timestamp,
 }
 
+/// The newest version of a secret, without its value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SecretVersion {
+    pub name: crate::stack::model::ResourceName,
+    pub version: i64,
+    pub author: String,
+    pub created_at: Timestamp,
+}
+
 /// The default host name of an environment below the platform's domain.
 /// The primary tenant's names stay short; others carry the tenant, so that two tenants never want the same name.
 #[must_use]

@@ -200,11 +200,11 @@ impl World {
         self.cli(&["ops", "list", "--app", app, "--json"]).ok().json()[0].clone()
     }
 
-    /// The ids of what this Wharf has in Docker of a kind: `container`, `network`, `image`.
+    /// The ids of what this Wharf has in Docker of a kind: `container`, `network`, `volume`, `image`.
     pub(crate) fn in_docker(&self, kind: &str, filter: Option<&str>) -> Vec<String> {
         let mut command = docker(&self.docker);
         command.args([kind, "ls", "--quiet", "--filter", &format!("label=wharf.installation={}", self.installation)]);
-        if kind != "network" {
+        if !["network", "volume"].contains(&kind) {
             command.arg("--all");
         }
         if let Some(filter) = filter {
@@ -219,10 +219,10 @@ impl World {
     /// Waits until no app has anything in Docker any more.
     pub(crate) fn until_nothing_is_left(&self) {
         until("nothing of any app is left in Docker", || {
-            let left = ["container", "network"].map(|kind| self.in_docker(kind, None).len());
+            let left = ["container", "network", "volume"].map(|kind| self.in_docker(kind, None).len());
             // The base of static sites belongs to the platform, and stays.
             let images = self.in_docker("image", Some("label=wharf.environment"));
-            (left == [0, 0] && images.is_empty()).then_some(())
+            (left == [0, 0, 0] && images.is_empty()).then_some(())
         });
     }
 
@@ -280,6 +280,7 @@ impl Drop for World {
             let remove = [
                 ("container", vec!["rm", "--force", "--volumes"]),
                 ("network", vec!["rm"]),
+                ("volume", vec!["rm", "--force"]),
                 ("image", vec!["rm", "--force"]),
             ];
             for (kind, words) in remove {

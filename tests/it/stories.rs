@@ -9,3 +9,5 @@ mod docker_restarts;
 mod examples;
 mod https;
 mod load;
+mod microshop;
+mod stack_keys;

@@ -14,12 +14,13 @@ use crate::engine::{Attached, EngineError, InstanceSpec, OutputStream};
 
 impl DockerEngine {
     pub(super) async fn attach_container(&self, spec: &InstanceSpec) -> Result<(String, Attached), EngineError> {
+        let spec = &*self.complete(spec);
         let name = convert::container_name(&self.installation, spec);
         // A terminal belongs to one run; a second one under the same operation would share its input.
         let Some(id) = self.create_container(spec, true).await? else {
             return Err(EngineError::Refused(format!("the one-off container {name} exists already")));
         };
-        let attached = match self.furnish(&id).await {
+        let attached = match self.furnish(&id, spec).await {
             Ok(()) => self.attach_and_start(&id, spec.tty).await,
             Err(error) => Err(error),
         };

@@ -38,6 +38,7 @@ impl DockerEngine {
             installation: self.installation.clone(),
             client: self.client.load_full().into(),
             restarts: Default::default(),
+            execs: Default::default(),
             files: Vec::new(),
             network_turn: Default::default(),
         };
@@ -123,7 +124,8 @@ impl DockerEngine {
 
     fn query(&self, request: &BuildRequest, session_id: &str) -> Result<Vec<(&'static str, String)>, EngineError> {
         let json = |value: Result<String, serde_json::Error>| value.map_err(|e| EngineError::Refused(e.to_string()));
-        let labels = labels::of_owner(&self.installation, &request.owner);
+        let mut labels: std::collections::HashMap<String, String> = request.labels.clone().into_iter().collect();
+        labels.extend(labels::of_owner(&self.installation, &request.owner));
         let mut query = vec![
             // 2 is BuildKit.
             ("version", "2".to_owned()),
@@ -136,6 +138,16 @@ impl DockerEngine {
         ];
         if request.no_cache {
             query.push(("nocache", "1".to_owned()));
+        }
+        if request.pull {
+            query.push(("pull", "1".to_owned()));
+        }
+        if let Some(target) = &request.target {
+            query.push(("target", target.clone()));
+        }
+        if !request.extra_hosts.is_empty() {
+            let hosts: Vec<String> = request.extra_hosts.iter().map(|h| format!("{}:{}", h.name, h.address)).collect();
+            query.push(("extrahosts", hosts.join(",")));
         }
         Ok(query)
     }

@@ -63,6 +63,7 @@ impl DockerEngine {
     }
 
     pub(super) async fn start_container(&self, spec: &InstanceSpec) -> Result<String, EngineError> {
+        let spec = &*self.complete(spec);
         let (id, existed) = match self.create_container(spec, false).await? {
             Some(id) => (id, false),
             None => (self.adopt(spec).await?, true),
@@ -71,7 +72,7 @@ impl DockerEngine {
         if existed && spec.role == Role::Task && self.has_ended(&id).await? {
             return Ok(id);
         }
-        self.furnish(&id).await?;
+        self.furnish(&id, spec).await?;
         self.start_by_id(&id).await?;
         Ok(id)
     }
@@ -83,7 +84,12 @@ impl DockerEngine {
         attached: bool,
     ) -> Result<Option<String>, EngineError> {
         let name = convert::container_name(&self.installation, spec);
-        let options = CreateContainerOptionsBuilder::new().name(&name).build();
+        self.make_volumes(spec).await?;
+        let mut options = CreateContainerOptionsBuilder::new().name(&name);
+        if let Some(platform) = &spec.container.platform {
+            options = options.platform(platform);
+        }
+        let options = options.build();
         let body = convert::container_body(&self.installation, spec, attached);
         match self.client().await?.create_container(Some(options), body).await {
             Ok(made) => Ok(Some(made.id)),
@@ -157,6 +163,7 @@ impl DockerEngine {
         }
         if let Some(full_id) = inspect.id {
             self.restarts.lock().unwrap_or_else(PoisonError::into_inner).remove(&full_id);
+            self.forget_exec(&full_id);
         }
         Ok(())
     }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::str::FromStr;
 
-use crate::engine::{InstanceKey, InstanceSpec, Owner, Role};
+use crate::engine::{InstanceKey, InstanceSpec, Owner, Role, VolumeKey, VolumeMount};
 use crate::kernel::id::{EnvironmentId, OperationId};
 
 pub(super) const INSTALLATION: &str = "wharf.installation";
@@ -11,6 +11,7 @@ const TENANT: &str = "wharf.tenant";
 const PROJECT: &str = "wharf.project";
 pub(super) const ENVIRONMENT: &str = "wharf.environment";
 const OWNER: &str = "wharf.owner";
+const VOLUME: &str = "wharf.volume";
 const SERVICE: &str = "wharf.service";
 const REVISION: &str = "wharf.revision";
 const GENERATION: &str = "wharf.generation";
@@ -71,7 +72,9 @@ pub(super) fn of_owner(installation: &Installation, owner: &Owner) -> HashMap<St
 
 /// Labels of a container.
 pub(super) fn of_instance(installation: &Installation, spec: &InstanceSpec) -> HashMap<String, String> {
-    let mut labels = of_owner(installation, &spec.owner);
+    // The tenant's own first: nobody takes the platform's place.
+    let mut labels: HashMap<String, String> = spec.container.labels.clone().into_iter().collect();
+    labels.extend(of_owner(installation, &spec.owner));
     let mut set = |key: &str, value: String| labels.insert(key.to_owned(), value);
     set(SERVICE, spec.key.service.to_string());
     set(REVISION, spec.key.revision.to_string());
@@ -82,6 +85,25 @@ pub(super) fn of_instance(installation: &Installation, spec: &InstanceSpec) -> H
         set(OPERATION, operation.to_string());
     }
     labels
+}
+
+/// Labels of a volume.
+pub(super) fn of_volume(installation: &Installation, owner: &Owner, mount: &VolumeMount) -> HashMap<String, String> {
+    let mut labels: HashMap<String, String> = mount.labels.clone().into_iter().collect();
+    labels.extend(of_owner(installation, owner));
+    labels.insert(VOLUME.to_owned(), mount.volume.name.to_string());
+    labels
+}
+
+/// What the labels of a volume say; `None` when one is missing or malformed.
+pub(super) fn parse_volume(labels: &HashMap<String, String>) -> Option<(Owner, VolumeKey)> {
+    fn field<T: FromStr>(labels: &HashMap<String, String>, key: &str) -> Option<T> {
+        labels.get(key)?.parse().ok()
+    }
+    let environment: EnvironmentId = field(labels, ENVIRONMENT)?;
+    let owner =
+        Owner { tenant: field(labels, TENANT)?, project: field(labels, PROJECT)?, environment: environment.clone() };
+    Some((owner, VolumeKey { environment, name: field(labels, VOLUME)? }))
 }
 
 /// What the labels of a container say; `None` when one is missing or malformed.

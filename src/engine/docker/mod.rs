@@ -15,6 +15,7 @@ mod containers;
 mod convert;
 mod errors;
 mod events;
+mod exec;
 mod files;
 mod images;
 mod labels;
@@ -25,6 +26,7 @@ mod raw;
 mod session;
 mod subnets;
 mod trace;
+mod volumes;
 
 #[cfg(test)]
 mod tests;
@@ -38,8 +40,8 @@ use arc_swap::ArcSwapOption;
 use bollard::Docker;
 
 use super::{
-    Attached, BuildEvent, BuildRequest, Engine, EngineError, EngineFuture, EngineStream, ImageFacts, InstanceSpec,
-    LogChunk, LogQuery, Observed, ObservedImage, Owner,
+    Attached, BuildEvent, BuildRequest, ContainerFile, Engine, EngineError, EngineFuture, EngineStream, ExecEnd,
+    ImageFacts, InstanceSpec, LogChunk, LogQuery, Observed, ObservedImage, ObservedVolume, Owner, VolumeKey,
 };
 pub use labels::Installation;
 
@@ -55,8 +57,10 @@ pub struct DockerEngine {
     client: ArcSwapOption<Docker>,
     /// How often this process started a container again in place; Docker itself counts only its own restarts.
     restarts: Mutex<BTreeMap<String, u32>>,
-    /// What every container gets before it starts: path without the leading slash, and content.
-    files: Vec<(String, Vec<u8>)>,
+    /// The last command inside each container, as long as it is not known to have ended.
+    execs: Mutex<BTreeMap<String, String>>,
+    /// What every container gets before it starts.
+    files: Vec<ContainerFile>,
     /// Docker before 25 allows two networks of one name; making them one at a time keeps names unique.
     network_turn: tokio::sync::Mutex<()>,
 }
@@ -73,6 +77,7 @@ impl DockerEngine {
             installation,
             client: ArcSwapOption::empty(),
             restarts: Mutex::new(BTreeMap::new()),
+            execs: Mutex::new(BTreeMap::new()),
             files: Vec::new(),
             network_turn: tokio::sync::Mutex::new(()),
         }
@@ -137,6 +142,12 @@ impl Engine for DockerEngine {
     fn networks(&self) -> EngineFuture<'_, Vec<String>> {
         Box::pin(self.list_networks())
     }
+    fn volumes(&self, measured: bool) -> EngineFuture<'_, Vec<ObservedVolume>> {
+        Box::pin(self.list_volumes(measured))
+    }
+    fn remove_volume<'a>(&'a self, volume: &'a VolumeKey) -> EngineFuture<'a, ()> {
+        Box::pin(self.delete_volume(volume))
+    }
     fn start<'a>(&'a self, spec: &'a InstanceSpec) -> EngineFuture<'a, String> {
         Box::pin(self.start_container(spec))
     }
@@ -160,6 +171,9 @@ impl Engine for DockerEngine {
     }
     fn resize<'a>(&'a self, id: &'a str, columns: u16, rows: u16) -> EngineFuture<'a, ()> {
         Box::pin(self.resize_terminal(id, columns, rows))
+    }
+    fn exec<'a>(&'a self, id: &'a str, command: &'a [String], within: Duration) -> EngineFuture<'a, ExecEnd> {
+        Box::pin(self.run_inside(id, command, within))
     }
     fn listening<'a>(&'a self, id: &'a str) -> EngineFuture<'a, Vec<std::net::SocketAddr>> {
         Box::pin(self.listening_sockets(id))

@@ -134,6 +134,13 @@ impl Answer {
         json.and_then(|j| Some(j.get("message")?.as_str()?.to_owned())).unwrap_or(text)
     }
 
+    /// All of the answer.
+    pub(super) async fn whole(self) -> Result<Bytes, EngineError> {
+        let Self { body, connection: _connection } = self;
+        let whole = body.collect().await;
+        Ok(whole.map_err(|e| EngineError::Unreachable(format!("the connection was cut: {e}")))?.to_bytes())
+    }
+
     /// The answer as lines of JSON text.
     pub(super) fn lines(self) -> impl Stream<Item = Result<Bytes, EngineError>> + Send {
         futures_util::stream::try_unfold((self, BytesMut::new(), 0), |(mut answer, mut buffer, mut seen)| async move {

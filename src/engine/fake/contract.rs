@@ -3,8 +3,8 @@
 use super::FakeEngine;
 use super::script::Call;
 use crate::engine::{
-    Attached, BuildEvent, BuildRequest, Engine, EngineFuture, EngineStream, ImageFacts, InstanceSpec, LogChunk,
-    LogQuery, Observed, ObservedImage, Owner,
+    Attached, BuildEvent, BuildRequest, Engine, EngineFuture, EngineStream, ExecEnd, ImageFacts, InstanceSpec,
+    LogChunk, LogQuery, Observed, ObservedImage, ObservedVolume, Owner, VolumeKey,
 };
 
 impl Engine for FakeEngine {
@@ -24,6 +24,19 @@ impl Engine for FakeEngine {
         Box::pin(async {
             let entered = self.enter(Call::Network).await?;
             entered.leave_list(self.world().networks.keys().cloned().collect())
+        })
+    }
+    fn volumes(&self, _measured: bool) -> EngineFuture<'_, Vec<ObservedVolume>> {
+        Box::pin(async {
+            let entered = self.enter(Call::Volume).await?;
+            entered.leave_list(self.world().observed_volumes())
+        })
+    }
+    fn remove_volume<'a>(&'a self, volume: &'a VolumeKey) -> EngineFuture<'a, ()> {
+        Box::pin(async {
+            let entered = self.enter(Call::Volume).await?;
+            self.world().remove_volume(volume)?;
+            entered.leave(())
         })
     }
     fn start<'a>(&'a self, spec: &'a InstanceSpec) -> EngineFuture<'a, String> {
@@ -49,6 +62,18 @@ impl Engine for FakeEngine {
     }
     fn resize<'a>(&'a self, id: &'a str, _columns: u16, _rows: u16) -> EngineFuture<'a, ()> {
         Box::pin(async { self.world().own(id).map(|_| ()) })
+    }
+    fn exec<'a>(
+        &'a self,
+        id: &'a str,
+        command: &'a [String],
+        _within: std::time::Duration,
+    ) -> EngineFuture<'a, ExecEnd> {
+        Box::pin(async {
+            let entered = self.enter(Call::Exec).await?;
+            let end = self.present().0.exec(id, command)?;
+            entered.leave(end)
+        })
     }
     fn listening<'a>(&'a self, id: &'a str) -> EngineFuture<'a, Vec<std::net::SocketAddr>> {
         Box::pin(self.listening_of(id))

@@ -9,6 +9,7 @@
 
 mod calls;
 mod contract;
+mod data;
 mod script;
 mod world;
 

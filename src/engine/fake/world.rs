@@ -1,12 +1,12 @@
 //! The state of a fake engine: containers, networks, images, and what time does to them. Pure; the same calls at the
 //! same times always give the same world.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use super::script::{BuildScript, Call, Fault, Listens, Pull, Script};
 use crate::engine::{
-    ContainerState, EngineError, ImageFacts, InstanceSpec, LogChunk, Observed, ObservedImage, Owner, Role,
+    ContainerState, EngineError, ImageFacts, InstanceSpec, LogChunk, Observed, ObservedImage, Owner, Role, VolumeKey,
 };
 use crate::kernel::clock::Timestamp;
 
@@ -15,6 +15,9 @@ pub(super) struct World {
     made: u64,
     pub(super) containers: BTreeMap<String, Container>,
     pub(super) networks: BTreeMap<String, Owner>,
+    pub(super) volumes: BTreeMap<VolumeKey, Owner>,
+    /// Containers in which a command goes on that was not waited for.
+    pub(super) hanging: BTreeSet<String>,
     pub(super) images: BTreeMap<String, Image>,
     pub(super) pulls: BTreeMap<String, (Pull, ImageFacts)>,
     /// Scripts by service name, the last one staying; `""` is the default.
@@ -99,6 +102,9 @@ impl World {
     }
 
     pub(super) fn add(&mut self, spec: &InstanceSpec, foreign: bool) -> String {
+        for mount in &spec.mounts {
+            self.volumes.entry(mount.volume.clone()).or_insert_with(|| spec.owner.clone());
+        }
         let number = self.fresh_number();
         let [.., high, low] = number.to_be_bytes();
         let id = format!("{number:064x}");

@@ -10,5 +10,6 @@ mod rollouts;
 mod rules;
 mod sim;
 mod simulation;
+mod specs;
 mod statistics;
 mod world;

@@ -21,7 +21,7 @@ use crate::scheduler::handle::{Scheduler, SchedulerParts};
 use crate::scheduler::health::Probe;
 use crate::scheduler::memory::ProbeTarget;
 use crate::scheduler::policy::Policy;
-use crate::scheduler::prober::{Ask, diagnose};
+use crate::scheduler::prober::{Ask, ask_inside, diagnose};
 use crate::scheduler::publisher::{Said, SnapshotPort};
 use crate::stack::{Service, ServiceKind, Stack};
 use crate::store::Store;
@@ -39,9 +39,14 @@ struct AskEngine(FakeEngine);
 impl Ask for AskEngine {
     fn ask<'a>(&'a self, target: &'a ProbeTarget, _look_closer: bool) -> BoxFuture<'a, Probe> {
         Box::pin(async move {
+            let port = target.address.map(|a| a.port());
             let sockets = self.0.listening(&target.id).await.unwrap_or_default();
-            let right = sockets.iter().any(|s| s.port() == target.address.port() && !s.ip().is_loopback());
-            if right { Probe::Passed } else { diagnose(target.address.port(), &sockets) }
+            let right = |port| sockets.iter().any(|s| s.port() == port && !s.ip().is_loopback());
+            match (port, &target.check.command) {
+                (Some(port), _) if !right(port) => diagnose(port, &sockets),
+                (_, Some(command)) => ask_inside(&self.0, target, command).await,
+                (_, None) => Probe::Passed,
+            }
         })
     }
 }

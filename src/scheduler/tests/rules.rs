@@ -4,15 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::engine::ObservedImage;
 use crate::kernel::clock::Timestamp;
-use crate::kernel::secret::Secret;
 use crate::scheduler::gc::{Kept, REVISIONS_KEPT, YOUNG_MS, images_to_remove, revisions_to_forget};
 use crate::scheduler::health::{Health, Probe, Verdict};
 use crate::scheduler::policy::Policy;
 use crate::scheduler::prober::{diagnose, judge_answer};
-use crate::scheduler::spec;
 use crate::stack::{HealthCheck, ServiceKind};
 
-use super::fixtures::{environment, owner, service};
+use super::fixtures::owner;
 
 fn failed() -> Probe {
     Probe::Failed { detail: "does not answer".to_owned() }
@@ -81,53 +79,6 @@ fn back_off_doubles_up_to_five_minutes() {
     let policy = Policy::default();
     let waits: Vec<i64> = [0, 1, 2, 3, 9, 10, 60].iter().map(|n| policy.backoff_ms(*n)).collect();
     assert_eq!(waits, [0, 1_000, 2_000, 4_000, 256_000, 300_000, 300_000]);
-}
-
-#[test]
-fn the_platforms_promises_win_over_an_apps_configuration() {
-    let (id, owner) = owner(1);
-    let web = service(ServiceKind::Web, 1);
-    let configuration = BTreeMap::from([
-        ("PORT".to_owned(), Secret::new("9".to_owned())),
-        ("KEY".to_owned(), Secret::new("theirs".to_owned())),
-    ]);
-    let everybody = BTreeMap::from([("KEY".to_owned(), "ours".to_owned()), ("CA".to_owned(), "x".to_owned())]);
-    let key = crate::engine::InstanceKey {
-        environment: id,
-        service: "web".parse().expect("a name"),
-        revision: 7,
-        generation: 9,
-        slot: 2,
-    };
-    let got = spec::variables(&everybody, &web, &configuration, &environment(&owner), &key);
-    let listed: Vec<String> = got.iter().map(|(k, v)| format!("{k}={v}")).collect();
-    assert_eq!(
-        listed,
-        [
-            "CA=x",
-            "KEY=theirs",
-            "PORT=8080",
-            "WHARF_APP=shop",
-            "WHARF_ENV=production",
-            "WHARF_INSTANCE=web.2",
-            "WHARF_REVISION=7",
-            "WHARF_SERVICE=web"
-        ]
-    );
-}
-
-#[test]
-fn a_task_replaces_the_entry_point_and_answers_to_no_name() {
-    let (_, owner) = owner(1);
-    let web = service(ServiceKind::Web, 1);
-    let name = "web".parse().expect("a name");
-    let random = crate::kernel::random::Random::seeded(1);
-    let operation = crate::kernel::id::OperationId::new(Timestamp(1), &random);
-    let key = spec::task_key(&owner, &name, 3);
-    let task = spec::task(&owner, key, &web, vec!["ls".into(), "-l".into()], BTreeMap::new(), &operation);
-    assert_eq!(task.entrypoint, Some(vec!["ls".to_owned(), "-l".to_owned()]));
-    assert_eq!((task.command, task.aliases, task.role), (Some(vec![]), vec![], crate::engine::Role::Task));
-    assert_eq!((task.limits, task.operation), (web.limits, Some(operation)));
 }
 
 #[test]

@@ -61,6 +61,9 @@ pub struct Stack {
     /// release commands of their own; [`Stack::release_commands`] gives all of them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub release: Option<ReleaseCommand>,
+    /// What it was made from.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub origin: Origin,
     /// What people call it.
     #[serde(default, skip_serializing_if = "is_default")]
     pub about: About,
@@ -82,6 +85,17 @@ pub struct Stack {
     /// Jobs that run in an order, on a schedule or on request.
     #[serde(default, skip_serializing_if = "is_default")]
     pub workflows: BTreeMap<ResourceName, Workflow>,
+}
+
+/// What a stack was made from; it decides what of the environment's configuration its services get.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Origin {
+    /// Source or an image of one app: every service gets all of the configuration.
+    #[default]
+    App,
+    /// A manifest: a service gets what the manifest names for it.
+    Manifest,
 }
 
 /// Name, version and purpose of an architecture, for people.
@@ -193,6 +207,21 @@ impl Stack {
             Some(ReleaseCommand { service: name, command: release.command, deadline_seconds: release.deadline_seconds })
         });
         self.release.iter().cloned().chain(of_services).collect()
+    }
+
+    /// The secrets a service gets, as files and as variables.
+    pub fn secrets_of<'a>(&'a self, service: &'a Service) -> impl Iterator<Item = &'a SecretRef> {
+        let files = service.files.iter().filter_map(|file| match &file.source {
+            FileSource::Secret(name) => self.secrets.get(name),
+            FileSource::Config(_) => None,
+        });
+        files.chain(service.secret_environment.values())
+    }
+
+    /// All references to secrets, to be pinned to a version.
+    pub fn secret_refs_mut(&mut self) -> impl Iterator<Item = &mut SecretRef> {
+        let of_services = self.services.values_mut().flat_map(|s| s.secret_environment.values_mut());
+        self.secrets.values_mut().chain(of_services)
     }
 
     /// Whether two services share a network. Services that name none share the default one.

@@ -5,3 +5,4 @@ pub mod domains;
 pub mod members;
 pub mod people;
 pub mod projects;
+pub mod secrets;

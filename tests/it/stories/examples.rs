@@ -23,7 +23,8 @@ fn every_example_deploys_by_a_push_and_answers() {
     let world = World::shared();
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples");
     let there: Vec<_> = std::fs::read_dir(&source).unwrap().flatten().filter(|e| e.path().is_dir()).collect();
-    assert_eq!(there.len(), EXAMPLES.len(), "an example is not in this story");
+    // The microshop has a story of its own.
+    assert_eq!(there.len(), EXAMPLES.len() + 1, "an example is not in this story");
     for (name, text) in EXAMPLES {
         let repo = world.app(name, &Vec::new());
         let mut copy = Command::new("cp");

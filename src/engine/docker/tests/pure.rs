@@ -4,6 +4,7 @@ use crate::engine::docker::labels::{self, Installation};
 use crate::engine::docker::{convert, errors};
 use crate::engine::{ContainerState, InstanceKey, InstanceSpec, Owner, Role};
 use crate::stack::Limits;
+use crate::stack::model::Container;
 
 fn id<T: std::str::FromStr<Err = String>>(prefix: &str) -> T {
     format!("{prefix}_{}", "0123456789abcdef".repeat(2)).parse().unwrap()
@@ -30,6 +31,9 @@ fn spec() -> InstanceSpec {
         command: Some(vec!["serve".to_owned(), "--fast".to_owned()]),
         environment: [("PORT".to_owned(), "8080".to_owned()), ("EMPTY".to_owned(), String::new())].into(),
         limits: Limits { cpu_millis: 250, memory_mib: 128, pids: 100 },
+        container: Container::default(),
+        mounts: Vec::new(),
+        files: Vec::new(),
         stop_grace_seconds: 10,
         network: "wharf-shop".to_owned(),
         aliases: vec!["web".to_owned()],
