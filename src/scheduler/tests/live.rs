@@ -166,11 +166,12 @@ async fn stopping_empties_the_routes_with_a_reason_and_destroying_leaves_nothing
 async fn a_release_command_runs_with_its_output_in_the_log_and_leaves_no_container() {
     let p = Platform::new().await;
     let mut stack = stack_of([("web", p.web(1))]);
-    stack.release = Some(ReleaseCommand {
+    let release = ReleaseCommand {
         service: "web".parse().unwrap(),
         command: vec!["migrate".to_owned()],
         deadline_seconds: 5,
-    });
+    };
+    stack.release = Some(release.clone());
     let attempt = p.deploy(&stack).await;
     p.live(attempt).await;
     for (script, expected) in [
@@ -194,7 +195,7 @@ async fn a_release_command_runs_with_its_output_in_the_log_and_leaves_no_contain
         tx.commit().await.unwrap();
         let cancel = p.operations.start(&operation).await.unwrap();
         let log = p.operations.log(&operation.id);
-        let outcome = p.scheduler.run_release(&p.owner, attempt.revision, &stack, &operation, &log, &cancel).await;
+        let outcome = p.scheduler.run_release(&p.owner, attempt.revision, &release, &operation, &log, &cancel).await;
         assert_eq!(outcome, expected);
     }
     assert_eq!(p.engine.count(), 1, "only the web instance is left");
