@@ -166,11 +166,8 @@ async fn stopping_empties_the_routes_with_a_reason_and_destroying_leaves_nothing
 async fn a_release_command_runs_with_its_output_in_the_log_and_leaves_no_container() {
     let p = Platform::new().await;
     let mut stack = stack_of([("web", p.web(1))]);
-    let release = ReleaseCommand {
-        service: "web".parse().unwrap(),
-        command: vec!["migrate".to_owned()],
-        deadline_seconds: 5,
-    };
+    let release =
+        ReleaseCommand { service: "web".parse().unwrap(), command: vec!["migrate".to_owned()], deadline_seconds: 5 };
     stack.release = Some(release.clone());
     let attempt = p.deploy(&stack).await;
     p.live(attempt).await;
