@@ -7,11 +7,10 @@ use crate::kernel::name::{EnvironmentSlug, HostName, ProjectSlug, ServiceName};
 use crate::operations::{Kind, State};
 use crate::pipelines::{Input, recovery::phase};
 use crate::store::{StoreError, Write};
-use crate::tenancy::model::{Domain, Environment, default_host};
+use crate::tenancy::model::{Domain, Environment, MOST_DOMAINS, default_host, is_platform_host};
 use crate::tenancy::store::{domains, members, projects};
 
 /// Domains one app may have.
-const MOST_DOMAINS: usize = 100;
 /// Seconds an app has to be taken down.
 const DESTROY_DEADLINE_SECONDS: i64 = 300;
 
@@ -255,8 +254,7 @@ impl Apps {
             None => ServiceName::web(),
         };
         let platform = &self.addresses().domain;
-        let below = host.as_str() == platform || host.as_str().ends_with(&format!(".{platform}"));
-        if below {
+        if is_platform_host(platform, &host) {
             return Err(AppError::invalid(
                 "host",
                 format!("names below `{platform}` are given by the platform; use a domain of your own"),

@@ -62,6 +62,7 @@ pub(crate) fn over_fake_engine(folder: &Path, store: Store, clock: Clock, random
         scheduler: scheduler.clone(),
         data_dir: folder.to_owned(),
         builds: BuildSettings::default(),
+        domain: addresses.domain.clone(),
     });
     Apps::new(store, vault, clock, random, addresses, Live { engine, operations, scheduler, deployer, certificates })
 }

@@ -57,7 +57,8 @@ macro_rules! labels {
             fn from_str(text: &str) -> Result<Self, NameError> {
                 check_label($kind, text, $max)?;
                 let reserved: &[&str] = &$reserved;
-                if reserved.contains(&text) {
+                // A reserved word that ends with a hyphen is a reserved beginning.
+                if reserved.iter().any(|r| text == *r || (r.ends_with('-') && text.starts_with(r))) {
                     return Err(NameError::Reserved { kind: $kind, name: text.to_owned() });
                 }
                 Ok(Self(text.to_owned()))
@@ -81,8 +82,8 @@ macro_rules! labels {
 
 // Project, environment and tenant with their separators (24 + 4 + 12 + 2 + 20) stay within a DNS label of 63.
 labels! {
-    /// The short name of a tenant, as in paths and host names.
-    TenantSlug = ("tenant name", 20, ["api", "admin", "new", "static", "git", "wharf", "system"]);
+    /// The short name of a tenant, as in paths and host names. `e-` and `s-` mark environments and services in host names.
+    TenantSlug = ("tenant name", 20, ["api", "admin", "new", "static", "git", "wharf", "system", "e-", "s-"]);
     /// The short name of a project; users say "app".
     ProjectSlug = ("app name", 24, ["wharf", "new", "api", "git", "www"]);
     /// The short name of an environment.

@@ -48,6 +48,8 @@ pub struct Parts {
     pub scheduler: Scheduler,
     pub data_dir: PathBuf,
     pub builds: BuildSettings,
+    /// The platform's own domain: names below it are the platform's to give.
+    pub domain: String,
 }
 
 /// Carries operations out. Clones share everything.

@@ -61,9 +61,8 @@ fn leads(domain: &Domain, stack: Option<&Stack>) -> Vec<Lead> {
     let Some(stack) = stack else { return whole() };
     let fits = |service: &ServiceName, host: &RouteHost| match host {
         RouteHost::Domain(host) => *host == domain.host,
-        // The platform's host of one service carries the service's name; every other is the environment's.
-        RouteHost::Service => domain.is_default && is_of_service(domain, service),
-        RouteHost::Environment => !(domain.is_default && domain.host.as_str().contains("--s-")),
+        RouteHost::Service => domain.is_of_one_service() && domain.service == *service,
+        RouteHost::Environment => !domain.is_of_one_service(),
     };
     let fits = &fits;
     let found = stack.services.iter().flat_map(|(name, service)| {
@@ -78,18 +77,18 @@ fn leads(domain: &Domain, stack: Option<&Stack>) -> Vec<Lead> {
         .filter(|(host, _)| matches!(host, RouteHost::Domain(_)) == named)
         .map(|(_, lead)| lead)
         .collect();
+    leads.sort_by(|a, b| (&a.path, &a.service).cmp(&(&b.path, &b.service)));
+    leads.dedup_by(|a, b| a.path == b.path);
+    if domain.is_of_one_service() {
+        // A service that does not want a host of its own any more has none.
+        return leads;
+    }
     // A domain that was added for one service of several stays with that one.
     let chosen = !domain.is_default && !named && domain.service != ServiceName::web();
     if leads.is_empty() || (chosen && stack.services.contains_key(&domain.service)) {
         return whole();
     }
-    leads.sort_by(|a, b| (&a.path, &a.service).cmp(&(&b.path, &b.service)));
-    leads.dedup_by(|a, b| a.path == b.path);
     leads
-}
-
-fn is_of_service(domain: &Domain, service: &ServiceName) -> bool {
-    domain.service == *service && domain.host.as_str().contains(&format!("--s-{service}."))
 }
 
 fn lead(service: &ServiceName, route: &crate::stack::model::Route) -> Lead {

@@ -107,6 +107,7 @@ pub async fn run(options: ServeOptions) -> anyhow::Result<()> {
         scheduler: scheduler.clone(),
         data_dir: options.data.clone(),
         builds: foundation.settings.builds.clone(),
+        domain: options.domain.clone(),
     });
     let live = Live {
         engine: Arc::clone(&engine),

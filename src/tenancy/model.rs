@@ -118,6 +118,18 @@ pub struct SecretVersion {
     pub created_at: Timestamp,
 }
 
+/// Stands before the service in its own host name. No other part of a host name can look like it.
+const SERVICE_MARK: &str = "--s-";
+
+/// How many domains an environment may have.
+pub const MOST_DOMAINS: usize = 100;
+
+/// Whether a host is the platform's own, or one that only the platform gives: nobody else may ask for it.
+#[must_use]
+pub fn is_platform_host(platform: &str, host: &HostName) -> bool {
+    host.as_str().strip_suffix(platform).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+}
+
 /// The default host name of an environment below the platform's domain.
 /// The primary tenant's names stay short; others carry the tenant, so that two tenants never want the same name.
 #[must_use]
@@ -128,7 +140,7 @@ pub fn default_host(
     project: &ProjectSlug,
     environment: &EnvironmentSlug,
 ) -> String {
-    // A name holds no double hyphen, so the parts cannot be confused; `-e-` keeps an environment from reading as a tenant.
+    // A name holds no double hyphen, and no tenant's begins with `e-` or `s-`, so the parts cannot be confused.
     let mut label = project.to_string();
     if !environment.is_production() {
         label = format!("{label}--e-{environment}");
@@ -137,4 +149,21 @@ pub fn default_host(
         label = format!("{label}--{tenant}");
     }
     format!("{label}.{platform}")
+}
+
+/// The host the platform gives to one service, beside that of its environment: `shop--s-api.example.com` for the
+/// service `api` of `shop.example.com`. `None` when it would be too long for a host name.
+#[must_use]
+pub fn service_host(default: &HostName, service: &ServiceName) -> Option<HostName> {
+    let (label, rest) = default.as_str().split_once('.')?;
+    format!("{label}{SERVICE_MARK}{service}.{rest}").parse().ok()
+}
+
+impl Domain {
+    /// Whether the platform gave it to one service, instead of to the whole environment.
+    #[must_use]
+    pub fn is_of_one_service(&self) -> bool {
+        let label = self.host.as_str().split('.').next().unwrap_or_default();
+        self.is_default && label.ends_with(&format!("{SERVICE_MARK}{}", self.service))
+    }
 }

@@ -50,7 +50,7 @@ pub async fn remove(
     Ok(done.rows_affected() == 1)
 }
 
-/// The domains of an environment, the platform's own first.
+/// The domains of an environment: that which the platform gave it first, then those it gave to single services.
 ///
 /// # Errors
 /// When the database cannot be read.
@@ -60,7 +60,8 @@ pub async fn list(store: &Store, tenant: &Tenant, environment: &EnvironmentId) -
         Domain,
         r#"SELECT id AS "id: DomainId", environment_id AS "environment_id: EnvironmentId", host AS "host: HostName",
                   service AS "service: ServiceName", is_default AS "is_default: bool"
-           FROM domains WHERE tenant_id = ? AND environment_id = ? ORDER BY is_default DESC, host"#,
+           FROM domains WHERE tenant_id = ? AND environment_id = ?
+           ORDER BY is_default DESC, CASE WHEN is_default THEN length(host) ELSE 0 END, host"#,
         tenant,
         environment
     )
