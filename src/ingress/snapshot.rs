@@ -116,6 +116,19 @@ pub struct Settings {
     pub max_streams: u32,
     /// Which requests are given up first when the node has too much to do.
     pub shedding: Shedding,
+    /// Which requests have a line in the access log.
+    pub access_log: AccessLog,
+}
+
+/// Which requests have a line in the access log. Counters count all of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AccessLog {
+    #[default]
+    All,
+    /// Those answered with a status from 400 on, and those broken off.
+    Errors,
+    Off,
 }
 
 impl Default for Settings {
@@ -130,6 +143,7 @@ impl Default for Settings {
             head_timeout_ms: 15_000,
             max_streams: 128,
             shedding: Shedding::default(),
+            access_log: AccessLog::default(),
         }
     }
 }

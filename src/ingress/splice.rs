@@ -7,6 +7,7 @@ use std::cell::RefCell;
 use std::future::poll_fn;
 use std::io;
 use std::os::fd::OwnedFd;
+use std::task::Poll;
 
 use rustix::pipe::{PipeFlags, fcntl_setpipe_size, pipe_with};
 
@@ -84,4 +85,40 @@ pub(crate) async fn splice(
     }
     pipe.give_back();
     Ok(length)
+}
+
+/// Moves what keeps coming without a pause; `true` when the source has ended. Nothing is held while nothing comes: the
+/// caller waits for more on its own.
+pub(crate) async fn burst(
+    source: &mut impl Transport,
+    sink: &mut impl Transport,
+    pace: Pace<'_>,
+    mut moved: impl FnMut(u64),
+) -> Result<bool, RelayError> {
+    let Ok(pipe) = Pipe::take() else { return Ok(false) };
+    let ended = loop {
+        let inward = poll_fn(|cx| match source.poll_splice_into(cx, &pipe, CAPACITY) {
+            Poll::Ready(read) => Poll::Ready(Some(read)),
+            Poll::Pending => Poll::Ready(None),
+        });
+        let n = match inward.await {
+            Some(Ok(0)) => break true,
+            Some(Ok(n)) => n,
+            Some(Err(_)) => return Err(RelayError::Source),
+            None => break false,
+        };
+        let mut held = n;
+        while held > 0 {
+            let outward = poll_fn(|cx| sink.poll_splice_from(cx, &pipe, held));
+            match pace.slot.within(pace.idle, outward).await {
+                Ok(Ok(n)) if n > 0 => held -= n,
+                Ok(_) => return Err(RelayError::Sink),
+                Err(_) => return Err(RelayError::SinkTimeout),
+            }
+        }
+        moved(n as u64);
+        tokio::task::yield_now().await;
+    };
+    pipe.give_back();
+    Ok(ended)
 }

@@ -1,5 +1,6 @@
-//! After a 101 both sides speak a protocol of their own: bytes are copied both ways until both have ended, or the
-//! tunnel has been silent for too long.
+//! Both sides speak a protocol of their own (after a 101, or on a port of TCP): bytes are copied both ways until both
+//! have ended, or the tunnel has been silent for too long. What comes in bulk between two plain connections stays in
+//! the kernel.
 
 use std::cell::Cell;
 use std::cell::RefCell;
@@ -9,7 +10,12 @@ use tokio::io::AsyncWriteExt;
 
 use super::buffer::Buffer;
 use super::clock::Slot;
-use super::socket::{Half, Socket};
+use super::relay::Pace;
+use super::socket::{Half, Socket, Transport};
+use super::splice;
+
+/// A read of this size is part of something bigger.
+const BULK: usize = 32 * 1024;
 
 /// Copies both ways; returns the bytes from the client and to the client. `early` are bytes already read from each.
 pub(crate) async fn run(
@@ -41,15 +47,7 @@ async fn pump(
 ) -> Result<(), ()> {
     loop {
         if !buffer.is_empty() {
-            let bytes = buffer.unread();
-            let writing = async {
-                sink.write_all(bytes).await?;
-                sink.flush().await
-            };
-            slot.within(idle, writing).await.map_err(|_| ())?.map_err(|_: std::io::Error| ())?;
-            moved.set(moved.get() + bytes.len() as u64);
-            let n = bytes.len();
-            buffer.consume(n);
+            flush(&mut sink, buffer, slot, idle, moved).await?;
         }
         // Traffic on either way keeps both alive: look again at the shared deadline before giving up.
         let n = loop {
@@ -60,8 +58,37 @@ async fn pump(
             }
         };
         last.set(slot.after(idle));
-        if n == 0 {
+        let mut ended = n == 0;
+        if n >= BULK && source.can_splice() && sink.can_splice() {
+            flush(&mut sink, buffer, slot, idle, moved).await?;
+            let on_its_way = |n| {
+                moved.set(moved.get() + n);
+                last.set(slot.after(idle));
+            };
+            ended = splice::burst(&mut source, &mut sink, Pace { slot, idle }, on_its_way).await.map_err(|_| ())?;
+        }
+        if ended {
             return sink.shutdown().await.map_err(|_| ());
         }
     }
+}
+
+/// Sends what was read.
+async fn flush(
+    sink: &mut Half<'_, '_>,
+    buffer: &mut Buffer,
+    slot: &Slot,
+    idle: Duration,
+    moved: &Cell<u64>,
+) -> Result<(), ()> {
+    let bytes = buffer.unread();
+    let writing = async {
+        sink.write_all(bytes).await?;
+        sink.flush().await
+    };
+    slot.within(idle, writing).await.map_err(|_| ())?.map_err(|_: std::io::Error| ())?;
+    let n = bytes.len();
+    moved.set(moved.get() + n as u64);
+    buffer.consume(n);
+    Ok(())
 }

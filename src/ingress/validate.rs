@@ -13,8 +13,12 @@ const MAX_ROUTES: usize = 50_000;
 /// More upstreams than this in one route point to a writer gone wrong.
 const MAX_UPSTREAMS: usize = 2_000;
 
-/// Refuses a snapshot that could not be served exactly as written; the error names the place.
-pub(crate) fn validate(snapshot: &Snapshot) -> Result<(), SnapshotError> {
+/// Refuses a snapshot that could not be served exactly as written; the error names the place. The ingress does this
+/// with every table; writers can do it before.
+///
+/// # Errors
+/// What is wrong, and where.
+pub fn validate(snapshot: &Snapshot) -> Result<(), SnapshotError> {
     let invalid = |place: String, reason: &str| Err(SnapshotError::Invalid { place, reason: reason.to_owned() });
     if snapshot.version != VERSION {
         return Err(SnapshotError::Version { found: snapshot.version });

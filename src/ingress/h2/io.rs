@@ -9,7 +9,7 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::flood::Gauge;
+use super::flood::{Gauge, Verdict};
 use crate::ingress::buffer::Buffer;
 use crate::ingress::clock::Clock;
 use crate::ingress::socket::Socket;
@@ -31,7 +31,7 @@ struct Inner {
     out: RefCell<Gathered>,
     gauge: Option<RefCell<Gauge>>,
     clock: Rc<Clock>,
-    flood: Cell<Option<&'static str>>,
+    verdict: Cell<Option<Verdict>>,
 }
 
 #[derive(Debug, Default)]
@@ -51,13 +51,13 @@ impl Wire {
             out: RefCell::default(),
             gauge: gauge.map(RefCell::new),
             clock,
-            flood: Cell::new(None),
+            verdict: Cell::new(None),
         }))
     }
 
-    /// What the client does too much of, once it does. From then on nothing more is read.
-    pub(super) fn flood(&self) -> Option<&'static str> {
-        self.0.flood.get()
+    /// What the client does too much of, or wrong, once it does. From then on nothing more is read.
+    pub(super) fn verdict(&self) -> Option<Verdict> {
+        self.0.verdict.get()
     }
 
     /// A stream was answered to its end.
@@ -128,7 +128,7 @@ impl Wire {
 
 impl AsyncRead for Wire {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        if self.0.flood.get().is_some() {
+        if self.0.verdict.get().is_some() {
             return Poll::Pending;
         }
         let before = buf.filled().len();
@@ -144,9 +144,13 @@ impl AsyncRead for Wire {
             }
         }
         if let Some(gauge) = &self.0.gauge
-            && let Err(what) = gauge.borrow_mut().read(&buf.filled()[before..], self.0.clock.now_ms())
+            && let Err(verdict) = gauge.borrow_mut().read(&buf.filled()[before..], self.0.clock.now_ms())
         {
-            self.0.flood.set(Some(what));
+            self.0.verdict.set(Some(verdict));
+            if verdict.is_of_frame() {
+                buf.set_filled(before);
+                return Poll::Pending;
+            }
         }
         Poll::Ready(Ok(()))
     }

@@ -79,8 +79,8 @@ pub(crate) async fn serve(connection: Connection) {
             let open = Open::new(&shared);
             spawn_local(exchange(open, accepted));
         }
-        if let Some(what) = shared.wire.flood() {
-            tracing::debug!(client = %shared.peer.text, what, "a client was told to calm down");
+        if let Some(verdict) = shared.wire.verdict() {
+            tracing::debug!(client = %shared.peer.text, what = verdict.what, "a client's connection was ended");
             shared.core.shared.refused.add(shared.core.worker, 1);
         }
     } else {
@@ -131,8 +131,8 @@ impl Leaving {
     /// Decides whether to tell the client to go; `true` when it was just told.
     fn tell(&mut self, http2: &mut Http2, shared: &Shared, slot: &Slot) -> bool {
         let now = shared.core.clock.now_ms();
-        if !self.abrupt && shared.wire.flood().is_some() {
-            http2.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
+        if let Some(verdict) = shared.wire.verdict().filter(|_| !self.abrupt) {
+            http2.abrupt_shutdown(verdict.reason);
             (self.since, self.abrupt) = (Some(now), true);
             return true;
         }

@@ -6,30 +6,29 @@
 //! not compress, and answers too small to gain. An answer that could have been compressed says `Vary: Accept-Encoding`
 //! in any case, for caches.
 
-use std::io::Write;
-
-use flate2::write::GzEncoder;
-
 use crate::ingress::buffer::Buffer;
+use crate::ingress::encoder::{self, Encoder};
 use crate::ingress::h1::header::tokens;
 use crate::ingress::h1::response::{Framing, ResponseHead};
 use crate::ingress::relay::{self, Body, Output, Pace, RelayError};
 use crate::ingress::snapshot::{Coding, Compression};
 use crate::ingress::socket::Transport;
 
-/// Good ratio for little CPU: higher levels gain a few percent for twice the time.
-const GZIP_LEVEL: u32 = 5;
 /// Types worth it, beside `text/*` and those ending in `+json` or `+xml`.
-const TYPES: [&[u8]; 9] = [
+const TYPES: [&[u8]; 13] = [
+    b"application/ecmascript",
     b"application/javascript",
     b"application/json",
-    b"application/manifest+json",
+    b"application/vnd.ms-fontobject",
     b"application/wasm",
     b"application/x-javascript",
+    b"application/x-ndjson",
     b"application/xml",
     b"font/otf",
     b"font/ttf",
-    b"image/svg+xml",
+    b"image/bmp",
+    b"image/vnd.microsoft.icon",
+    b"image/x-icon",
 ];
 
 /// What becomes of an answer.
@@ -55,14 +54,20 @@ pub(crate) fn decide(rules: &Compression, accepts: &[u8], head: &ResponseHead, b
         find(b"cache-control").is_some_and(|list| tokens(list).any(|one| one.eq_ignore_ascii_case(b"no-transform")));
     let is_small = matches!(head.framing, Framing::Length(length) if length < rules.min_bytes);
     let fits = find(b"content-type").is_some_and(is_compressible);
-    if !has_body || is_part || is_encoded || is_fixed || is_small || !fits {
+    // Encoding a body means to make new chunks of it, and trailers would be lost.
+    let has_trailers = find(b"trailer").is_some();
+    if !has_body || is_part || is_encoded || is_fixed || is_small || !fits || has_trailers {
         return Decision::Leave;
     }
-    negotiate(&rules.codings, accepts).map_or(Decision::Vary, Decision::Encode)
+    negotiate(&rules.codings, accepts).filter(|_| encoder::has_room()).map_or(Decision::Vary, Decision::Encode)
 }
 
 fn is_compressible(kind: &[u8]) -> bool {
     let kind = kind.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii().to_ascii_lowercase();
+    // Messages of gRPC are compressed by themselves, and its calls end in trailers.
+    if kind.starts_with(b"application/grpc") {
+        return false;
+    }
     kind.starts_with(b"text/") || kind.ends_with(b"+json") || kind.ends_with(b"+xml") || TYPES.contains(&&*kind)
 }
 
@@ -78,7 +83,7 @@ pub(crate) fn negotiate(offered: &[Coding], accepts: &[u8]) -> Option<Coding> {
     let plain = quality(b"identity").unwrap_or(0);
     let mut best: Option<(Coding, u32)> = None;
     for coding in offered {
-        let liked = quality(name(*coding).as_bytes()).unwrap_or(any);
+        let liked = quality(encoder::name(*coding).as_bytes()).unwrap_or(any);
         if liked > 0 && liked >= plain && best.is_none_or(|(_, other)| liked > other) {
             best = Some((*coding, liked));
         }
@@ -99,56 +104,6 @@ fn weight(parameters: &[u8]) -> u32 {
     (quality.clamp(0.0, 1.0) * 1_000.0) as u32
 }
 
-/// The name in `Content-Encoding`.
-pub(crate) fn name(coding: Coding) -> &'static str {
-    match coding {
-        Coding::Gzip => "gzip",
-    }
-}
-
-/// One body being encoded: content in, bytes of the coding out.
-enum Encoder {
-    Gzip(GzEncoder<Vec<u8>>),
-}
-
-impl Encoder {
-    fn new(coding: Coding) -> Self {
-        match coding {
-            Coding::Gzip => Self::Gzip(GzEncoder::new(Vec::new(), flate2::Compression::new(GZIP_LEVEL))),
-        }
-    }
-
-    fn push(&mut self, content: &[u8]) -> std::io::Result<()> {
-        match self {
-            Self::Gzip(encoder) => encoder.write_all(content),
-        }
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        match self {
-            Self::Gzip(encoder) => encoder.flush(),
-        }
-    }
-
-    fn finish(&mut self) -> std::io::Result<()> {
-        match self {
-            Self::Gzip(encoder) => encoder.try_finish(),
-        }
-    }
-
-    /// Takes what is encoded so far, as a chunk of HTTP/1.1.
-    fn take_chunk(&mut self, out: &mut Vec<u8>) {
-        let Self::Gzip(encoder) = self;
-        let encoded = encoder.get_mut();
-        if !encoded.is_empty() {
-            out.extend_from_slice(format!("{:x}\r\n", encoded.len()).as_bytes());
-            out.extend_from_slice(encoded);
-            out.extend_from_slice(b"\r\n");
-            encoded.clear();
-        }
-    }
-}
-
 /// Moves the body of a response, encoded, in chunks; `out` holds the head. Returns the bytes sent.
 pub(crate) async fn relay_encoded(
     source: &mut impl Transport,
@@ -159,7 +114,8 @@ pub(crate) async fn relay_encoded(
     pace: Pace<'_>,
 ) -> Result<u64, RelayError> {
     let mut body = Body::of_response(framing, Output::Plain);
-    let (mut encoder, mut content, mut sent, mut ended) = (Encoder::new(coding), Vec::new(), 0, false);
+    let mut encoder = Encoder::new(coding, body.remaining()).map_err(|_| RelayError::Source)?;
+    let (mut content, mut sent, mut ended) = (Vec::new(), 0, false);
     loop {
         let used = body.transform(input.unread(), &mut content)?;
         input.consume(used);
@@ -171,7 +127,7 @@ pub(crate) async fn relay_encoded(
         } else if !matches!(framing, Framing::Length(_)) {
             encoder.flush().map_err(|_| RelayError::Source)?;
         }
-        encoder.take_chunk(out);
+        put_chunk(encoder.encoded(), out);
         if is_last {
             out.extend_from_slice(b"0\r\n\r\n");
         }
@@ -183,6 +139,8 @@ pub(crate) async fn relay_encoded(
         if is_last {
             return Ok(sent);
         }
+        // Encoding is work: the thread's other connections have their turn in between.
+        tokio::task::yield_now().await;
         match pace.slot.within(pace.idle, input.fill(source)).await {
             Err(_) => return Err(RelayError::SourceTimeout),
             Ok(Err(_)) => return Err(RelayError::Source),
@@ -190,5 +148,14 @@ pub(crate) async fn relay_encoded(
             Ok(Ok(0)) => return Err(RelayError::Source),
             Ok(Ok(_)) => {}
         }
+    }
+}
+
+/// Appends what is encoded so far as a chunk of HTTP/1.1.
+fn put_chunk(encoded: &mut Vec<u8>, out: &mut Vec<u8>) {
+    if !encoded.is_empty() {
+        out.extend_from_slice(format!("{:x}\r\n", encoded.len()).as_bytes());
+        out.append(encoded);
+        out.extend_from_slice(b"\r\n");
     }
 }

@@ -8,7 +8,7 @@ use std::time::Instant;
 use crate::ingress::core::Core;
 use crate::ingress::decimal;
 use crate::ingress::h1::header::Kind;
-use crate::ingress::snapshot::Route;
+use crate::ingress::snapshot::{AccessLog, Route};
 use crate::ingress::transaction::{Peer, Transaction};
 
 /// Longest user agent and path written to the log.
@@ -47,7 +47,14 @@ pub(crate) fn record(core: &Core, tx: &mut Transaction, peer: &Peer) {
         }
     }
     core.shared.requests.add(core.worker, 1);
-    core.log.line(|out| line(out, tx, peer, core.clock.wall_ms_at(end), micros));
+    let is_written = match tx.table.snapshot.settings.access_log {
+        AccessLog::All => true,
+        AccessLog::Errors => tx.status == 0 || tx.status >= 400 || tx.error.is_some(),
+        AccessLog::Off => false,
+    };
+    if is_written {
+        core.log.line(|out| line(out, tx, peer, core.clock.wall_ms_at(end), micros));
+    }
 }
 
 fn line(out: &mut Vec<u8>, tx: &Transaction, peer: &Peer, time_ms: u64, micros: u64) {

@@ -8,6 +8,7 @@ use super::compress::{self, Decision};
 use crate::ingress::buffer::Buffer;
 use crate::ingress::core::Core;
 use crate::ingress::decimal;
+use crate::ingress::encoder;
 use crate::ingress::h1::header::{self, Kind};
 use crate::ingress::h1::response::{Framing, ResponseHead};
 use crate::ingress::problem::Problem;
@@ -111,7 +112,12 @@ pub(crate) async fn pass_interim(
 fn compression(tx: &Transaction, head: &ResponseHead, bytes: &[u8]) -> Decision {
     let rules = tx.entry().and_then(|entry| entry.route.compression.as_ref()).filter(|_| tx.head.is_http11);
     let Some(rules) = rules else { return Decision::Leave };
-    compress::decide(rules, tx.header("accept-encoding", 0).unwrap_or_default(), head, bytes)
+    let accepts = tx.header("accept-encoding", 0).unwrap_or_default();
+    match tx.header("accept-encoding", 1) {
+        None => compress::decide(rules, accepts, head, bytes),
+        // Lines of one name are one list (RFC 9110 section 5.3).
+        Some(more) => compress::decide(rules, &[accepts, more].join(&b','), head, bytes),
+    }
 }
 
 /// Adds what goes with compression: the coding, a weak entity tag (the bytes are not the same ones), and `Vary`.
@@ -119,15 +125,24 @@ fn write_compression(compression: Decision, head: &ResponseHead, bytes: &[u8], o
     if compression == Decision::Leave {
         return;
     }
-    out.extend_from_slice(b"vary: accept-encoding\r\n");
+    if !varies(head, bytes) {
+        out.extend_from_slice(b"vary: accept-encoding\r\n");
+    }
     let Decision::Encode(coding) = compression else { return };
-    let _ = write!(out, "content-encoding: {}\r\n", compress::name(coding));
+    let _ = write!(out, "content-encoding: {}\r\n", encoder::name(coding));
     if let Some(tag) = head.lines.iter().find(|line| line.name.get(bytes).eq_ignore_ascii_case(b"etag")) {
         let tag = tag.value.get(bytes);
         out.extend_from_slice(if tag.starts_with(b"W/") { b"etag: " } else { b"etag: W/" });
         out.extend_from_slice(tag);
         out.extend_from_slice(b"\r\n");
     }
+}
+
+/// Whether the upstream says itself that its answer depends on `Accept-Encoding`.
+fn varies(head: &ResponseHead, bytes: &[u8]) -> bool {
+    let named = head.lines.iter().filter(|line| line.name.get(bytes).eq_ignore_ascii_case(b"vary"));
+    let mut words = named.flat_map(|line| header::tokens(line.value.get(bytes)));
+    words.any(|word| word == b"*" || word.eq_ignore_ascii_case(b"accept-encoding"))
 }
 
 /// Headers that are not true any more of an encoded body.

@@ -82,7 +82,7 @@ pub struct Compression {
 
 impl Default for Compression {
     fn default() -> Self {
-        Self { codings: vec![Coding::Gzip], min_bytes: 1_024 }
+        Self { codings: vec![Coding::Zstd, Coding::Br, Coding::Gzip], min_bytes: 1_024 }
     }
 }
 
@@ -90,5 +90,9 @@ impl Default for Compression {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Coding {
+    /// Zstandard (RFC 8878).
+    Zstd,
+    /// Brotli (RFC 7932).
+    Br,
     Gzip,
 }

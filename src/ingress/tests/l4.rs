@@ -1,6 +1,7 @@
 //! TCP and UDP ports: passed on, told apart by server name, followed live, bounded, handed over.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -184,6 +185,34 @@ async fn connections_are_bounded_and_silent_ones_end() {
     let mut first = connect(&ingress, "one").await;
     assert_eq!(first.exactly(2).await, b"hi");
     connect(&ingress, "one").await.closed().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bulk_passes_both_ways_unchanged_and_a_half_closed_connection_goes_on() {
+    // What a dump and its restore do: a lot one way, the end, then a lot the other way.
+    let dump: Arc<Vec<u8>> = Arc::new((0..24_000_000u32).map(|n| (n ^ (n >> 7) ^ (n >> 15)) as u8).collect());
+    let given = Arc::clone(&dump);
+    let server = Server::start(move |mut wire| {
+        let dump = Arc::clone(&given);
+        async move {
+            assert!(wire.up_to(usize::MAX).await == *dump, "all of it came, in order");
+            wire.send(&*dump).await;
+        }
+    })
+    .await;
+    let ingress = Ingress::start_with(snapshot(1, vec![listener("db", &[server.address])])).await;
+    let mut wire = connect(&ingress, "db").await;
+    wire.send(&*dump).await;
+    wire.stream.shutdown().await.unwrap();
+    // A pause in the middle, so that copying and moving inside the kernel take turns.
+    assert!(wire.exactly(5_000_000).await[..] == dump[..5_000_000]);
+    assert!(wire.up_to(usize::MAX).await[..] == dump[5_000_000..]);
+    let counted = until_some(|| async {
+        let status = status(&ingress, "db").await;
+        (status.open == 0).then_some(status)
+    })
+    .await;
+    assert_eq!((counted.bytes_in, counted.bytes_out), (24_000_000, 24_000_000));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -11,6 +11,7 @@ mod grpc;
 mod h2;
 mod h2_attacks;
 mod h2_client;
+mod h2_conformance;
 mod harness;
 mod l4;
 mod life;
