@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use ::h2::server::{self, SendResponse};
-use ::h2::{Reason, RecvStream};
+use ::h2::RecvStream;
 use bytes::Bytes;
 use http::Request;
 use tokio::task::spawn_local;
