@@ -7,8 +7,8 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use ::h2::server::{self, SendResponse};
 use ::h2::RecvStream;
+use ::h2::server::{self, SendResponse};
 use bytes::Bytes;
 use http::Request;
 use tokio::task::spawn_local;
