@@ -17,7 +17,7 @@ prepare: ## install and start what the tests need (root)
 	@tests/prepare.sh
 
 test: prepare ## every test, with a real Docker and a real browser
-	WHARF_TEST_DOCKER=1 WHARF_TEST_PEBBLE=1 $(CARGO) test --locked
+	WHARF_TEST_DOCKER=1 WHARF_TEST_PEBBLE=1 $(CARGO) test --locked --no-fail-fast
 	tests/browser.sh "$${CARGO_TARGET_DIR:-target}/x86_64-unknown-linux-gnu/debug/wharf"
 
 bench: prepare ## measure what docs/BENCHMARKS.md promises

@@ -127,5 +127,8 @@ async fn another_hash_is_refused_by_git_itself() {
     let modern = world.at(modern.path.join("sub"));
     modern.commit("a", "a").await;
     let done = modern.git(&["push", &world.url("ann", "acme/shop.git"), "main"]).await;
-    done.refused(&["does not support this repository's hash algorithm"]);
+    // git from 2.41 on understands what it is told; an older one takes it for nonsense.
+    let told = ["does not support this repository's hash algorithm", "unexpected capabilities^{}"];
+    let said = told.into_iter().find(|sentence| done.err.contains(sentence)).unwrap_or(told[0]);
+    done.refused(&[said]);
 }
