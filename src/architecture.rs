@@ -8,7 +8,7 @@ const FLOORS: [&[&str]; 10] = [
     &["kernel"],
     &["store", "stack"],
     &["tenancy"],
-    &["releases", "operations", "engine", "ingress", "certificates"],
+    &["releases", "operations", "engine", "ingress", "certificates", "gateway"],
     &["scheduler", "builds"],
     &["pipelines"],
     &["apps"],

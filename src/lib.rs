@@ -7,6 +7,7 @@ pub mod builds;
 pub mod certificates;
 pub mod cli;
 pub mod engine;
+pub mod gateway;
 pub mod git;
 pub mod ingress;
 pub mod kernel;

@@ -18,6 +18,7 @@ mod accounts;
 mod certificates;
 mod changes;
 mod extract;
+mod gateway;
 mod idempotency;
 mod logs;
 mod members;

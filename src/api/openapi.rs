@@ -10,7 +10,9 @@ use utoipa::OpenApi;
 use super::access::{Access, Entry, SESSION_COOKIE};
 use super::problem::{MEDIA_TYPE, ProblemBody};
 use super::routes::BASE;
-use super::{accounts, certificates, changes, logs, members, operations, platform, projects, run, stacks};
+use super::{
+    accounts, certificates, changes, gateway, logs, members, operations, platform, projects, run, stacks,
+};
 use crate::apps::RunRequest;
 
 #[derive(OpenApi)]
@@ -33,7 +35,9 @@ use crate::apps::RunRequest;
         projects::remove_domain, certificates::list, certificates::detail, certificates::upload,
         certificates::remove, certificates::renew, certificates::change_https, certificates::every,
         certificates::upload_platform, certificates::remove_platform, certificates::renew_platform,
-        certificates::local_ca, changes::scale, changes::restart, changes::stop, changes::start,
+        certificates::local_ca, gateway::show, gateway::change, gateway::traffic, gateway::show_platform,
+        gateway::change_platform, gateway::every_traffic, gateway::status, gateway::table, gateway::diff,
+        gateway::find, gateway::drain, gateway::purge, gateway::log_level, gateway::set_log_level, changes::scale, changes::restart, changes::stop, changes::start,
         changes::revisions, changes::rollout, changes::pause, changes::resume, changes::promote, changes::abort,
         changes::retry, changes::rollback, changes::deploy_image, changes::deploy_source, changes::plan,
         stacks::diff, stacks::volumes, stacks::secrets, stacks::set_secret, stacks::remove_secret, operations::list,
@@ -48,6 +52,7 @@ use crate::apps::RunRequest;
         (name = "configuration", description = "Environment variables"),
         (name = "domains", description = "Host names"),
         (name = "certificates", description = "HTTPS on host names"),
+        (name = "gateway", description = "What happens on host names before the app is asked"),
         (name = "deploy", description = "Bringing new images and sources in"),
         (name = "releases", description = "Revisions and rollback"),
         (name = "operate", description = "Scale, restart, logs, one-off commands"),

@@ -8,7 +8,8 @@ use super::idempotency::{Idempotency, once};
 use super::problem::FACE;
 use super::reply::finish;
 use super::{
-    ApiState, accounts, certificates, changes, logs, members, openapi, operations, platform, projects, run, stacks,
+    ApiState, accounts, certificates, changes, gateway, logs, members, openapi, operations, platform, projects, run,
+    stacks,
 };
 
 /// Below this all of the API lies.
@@ -24,7 +25,7 @@ pub(super) fn mount(state: ApiState) -> Mounted {
     let (random, document) = (state.random.clone(), state.document.clone());
     let once = Idempotency::new(state.clock.clone());
     let table = Routes::new(state.guard.clone(), FACE, state);
-    let table = app_changes(app(tenant(platform(table)), &once), &once);
+    let table = app_changes(app(tenant(data_plane(platform(table))), &once), &once);
     let table = table.any("/api", Public, platform::unknown).any("/api/{*rest}", Public, platform::unknown);
     let mounted = table.finish().wrap(|router| {
         router.method_not_allowed_fallback(platform::wrong_method).layer(from_fn_with_state(random, finish))
@@ -59,6 +60,22 @@ fn platform(table: Table) -> Table {
         .post(&path("/certificates/{host}/renew"), Operator, certificates::renew_platform)
 }
 
+fn data_plane(table: Table) -> Table {
+    let path = |rest: &str| format!("{BASE}/gateway{rest}");
+    table
+        .get(&path(""), Operator, gateway::show_platform)
+        .patch(&path(""), Operator, gateway::change_platform)
+        .get(&path("/routes"), Operator, gateway::every_traffic)
+        .get(&path("/status"), Operator, gateway::status)
+        .get(&path("/table"), Operator, gateway::table)
+        .post(&path("/diff"), Operator, gateway::diff)
+        .get(&path("/match"), Operator, gateway::find)
+        .post(&path("/drain"), Operator, gateway::drain)
+        .post(&path("/purge"), Operator, gateway::purge)
+        .get(&path("/log-level"), Operator, gateway::log_level)
+        .put(&path("/log-level"), Operator, gateway::set_log_level)
+}
+
 fn tenant(table: Table) -> Table {
     let path = |rest: &str| format!("{TENANT}{rest}");
     table
@@ -88,6 +105,9 @@ fn app(table: Table, keys: &Idempotency) -> Table {
         .delete(&path("/certificates/{host}"), Within(Permission::AppDomains), certificates::remove)
         .post(&path("/certificates/{host}/renew"), Within(Permission::AppDomains), certificates::renew)
         .put(&path("/certificates/{host}/https"), Within(Permission::AppDomains), certificates::change_https)
+        .get(&path("/gateway"), Within(Permission::AppView), gateway::show)
+        .patch(&path("/gateway"), Within(Permission::AppDomains), gateway::change)
+        .get(&path("/gateway/routes"), Within(Permission::AppView), gateway::traffic)
         .get(&path("/operations"), Within(Permission::AppView), operations::list)
         .get(&path("/operations/{id}"), Within(Permission::AppView), operations::detail)
         .post(&path("/operations/{id}/cancel"), Within(Permission::AppDeploy), operations::cancel.layer(once()))

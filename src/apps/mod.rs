@@ -14,8 +14,10 @@ mod certificates;
 mod changes;
 mod config;
 mod credentials;
+mod data_plane;
 mod deploys;
 pub mod error;
+mod gateway;
 mod members;
 pub mod model;
 mod projects;
@@ -27,7 +29,9 @@ pub(crate) mod testing;
 mod view;
 
 pub use accounts::{NewPerson, SetupOutcome};
+pub use data_plane::{DrainOrder, LogLevelView, MatchQuery, PurgeOrder, RouteTraffic};
 pub use error::AppError;
+pub use gateway::GatewayView;
 pub use model::*;
 pub use streams::{LineStream, RunEvent, RunInput, RunSession};
 
@@ -37,6 +41,7 @@ use tokio::sync::Notify;
 
 use crate::certificates::{Certificates, SecureHosts};
 use crate::engine::Engine;
+use crate::ingress;
 use crate::kernel::clock::{Clock, Timestamp};
 use crate::kernel::random::Random;
 use crate::operations::Operations;
@@ -124,6 +129,7 @@ pub struct Live {
     pub scheduler: Scheduler,
     pub deployer: Deployer,
     pub certificates: Certificates,
+    pub ingress: ingress::Client,
 }
 
 impl Apps {

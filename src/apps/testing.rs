@@ -64,5 +64,7 @@ pub(crate) fn over_fake_engine(folder: &Path, store: Store, clock: Clock, random
         builds: BuildSettings::default(),
         domain: addresses.domain.clone(),
     });
-    Apps::new(store, vault, clock, random, addresses, Live { engine, operations, scheduler, deployer, certificates })
+    let ingress = ingress::Client::new(folder.join("ingress.sock"));
+    let live = Live { engine, operations, scheduler, deployer, certificates, ingress };
+    Apps::new(store, vault, clock, random, addresses, live)
 }

@@ -21,7 +21,20 @@ const WORDS: [(&str, &[&str]); 16] = [
 ];
 
 /// Commands whose bare form lists, as people expect of `wharf apps`.
-const LISTS: [&str; 10] = ["apps", "ps", "config", "domains", "certs", "ops", "tokens", "keys", "members", "tenants"];
+const LISTS: [&str; 12] = [
+    "apps",
+    "ps",
+    "config",
+    "domains",
+    "certs",
+    "gateway",
+    "maintenance",
+    "ops",
+    "tokens",
+    "keys",
+    "members",
+    "tenants",
+];
 
 /// The command line with aliases spelled out.
 pub(super) fn expand(mut args: Vec<String>) -> Vec<String> {

@@ -19,6 +19,8 @@ mod doctor;
 mod domains;
 mod failure;
 mod follow;
+mod gateway;
+mod gateway_keys;
 mod logs;
 mod ops;
 mod output;
@@ -102,6 +104,13 @@ enum Command {
     Secrets(stack::Secrets),
     /// List releases: the revisions of the app
     #[command(alias = "revisions")]
+    /// Show and change what happens on host names before the app is asked
+    #[command(subcommand)]
+    Gateway(gateway::Command),
+    /// Answer every visitor with a page that says so, without touching the app
+    #[command(subcommand)]
+    Maintenance(gateway::Maintenance),
+    /// List releases
     Releases(releases::Releases),
     /// Go back to an earlier release
     Rollback(releases::Rollback),
@@ -237,6 +246,8 @@ async fn dispatch(global: &Global, command: Command) -> Result<u8, Failure> {
         Command::Diff(c) => stack::diff(global, c).await,
         Command::Volumes(c) => stack::volumes(global, c).await,
         Command::Secrets(c) => stack::secrets(global, c).await,
+        Command::Gateway(c) => gateway::run(global, c).await,
+        Command::Maintenance(c) => gateway::maintenance(global, c).await,
         Command::Releases(c) => releases::list(global, c).await,
         Command::Rollback(c) => releases::rollback(global, c).await,
         Command::Rollout(c) => rollout::run(global, c).await,

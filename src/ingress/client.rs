@@ -104,6 +104,13 @@ impl Client {
         self.request(Method::POST, &path, Vec::new()).await.map(|_| ())
     }
 
+    /// Which route would take a request.
+    pub async fn find_route(&self, host: &str, path: &str, method: &str) -> Result<serde_json::Value, ClientError> {
+        let query = format!("host={}&path={}&method={}", encode(host), encode(path), encode(method));
+        let path = format!("/v1/routes/match?{query}");
+        Ok(serde_json::from_slice(&self.request(Method::GET, &path, Vec::new()).await?)?)
+    }
+
     /// Forgets `connections`, `passwords`, `limits`, `ejections`, or `all` of them.
     pub async fn purge(&self, what: &str) -> Result<(), ClientError> {
         self.request(Method::POST, &format!("/v1/purge?what={}", encode(what)), Vec::new()).await.map(|_| ())

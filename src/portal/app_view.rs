@@ -98,16 +98,25 @@ pub(crate) enum Tab {
     Releases,
     Config,
     Domains,
+    Gateway,
     Logs,
     Settings,
 }
 
 impl Tab {
-    const ALL: [Self; 7] =
-        [Self::Overview, Self::Deploys, Self::Releases, Self::Config, Self::Domains, Self::Logs, Self::Settings];
+    const ALL: [Self; 8] = [
+        Self::Overview,
+        Self::Deploys,
+        Self::Releases,
+        Self::Config,
+        Self::Domains,
+        Self::Gateway,
+        Self::Logs,
+        Self::Settings,
+    ];
 
     /// All tabs in order.
-    pub(crate) fn all(self) -> [Self; 7] {
+    pub(crate) fn all(self) -> [Self; 8] {
         Self::ALL
     }
 
@@ -119,6 +128,7 @@ impl Tab {
             Self::Releases => "releases",
             Self::Config => "config",
             Self::Domains => "domains",
+            Self::Gateway => "gateway",
             Self::Logs => "logs",
             Self::Settings => "settings",
         }
@@ -132,6 +142,7 @@ impl Tab {
             Self::Releases => "/releases",
             Self::Config => "/config",
             Self::Domains => "/domains",
+            Self::Gateway => "/gateway",
             Self::Logs => "/logs",
             Self::Settings => "/settings",
         }

@@ -8,8 +8,8 @@ use tower_http::compression::predicate::{DefaultPredicate, NotForContentType, Pr
 use super::PortalState;
 use super::outer::{FACE, finish};
 use super::pages::{
-    account, apps, config, deploys, domains, error, home, login, logs, members, new_app, new_organisation, new_person,
-    operation, overview, releases, rollout, settings, setup, statics,
+    account, apps, config, data_plane, deploys, domains, error, gateway, home, login, logs, members, new_app,
+    new_organisation, new_person, operation, overview, releases, rollout, settings, setup, statics,
 };
 use crate::api::access::{Account, Mounted, Operator, Permission, Public, Routes, Within};
 
@@ -56,6 +56,10 @@ fn personal(table: Table) -> Table {
         .post("/organisations/new", Operator, new_organisation::submit)
         .get("/people/new", Operator, new_person::show)
         .post("/people/new", Operator, new_person::submit)
+        .get("/gateway", Operator, data_plane::show)
+        .post("/gateway", Operator, data_plane::change)
+        .post("/gateway/drain", Operator, data_plane::drain)
+        .post("/gateway/purge", Operator, data_plane::purge)
 }
 
 fn tenant(table: Table) -> Table {
@@ -80,6 +84,7 @@ fn app(table: Table) -> Table {
         .get(&path("/config"), Within(Permission::AppView), config::show)
         .get(&path("/config/values"), Within(Permission::AppConfig), config::show_values)
         .get(&path("/domains"), Within(Permission::AppView), domains::show)
+        .get(&path("/gateway"), Within(Permission::AppView), gateway::show)
         .get(&path("/logs"), Within(Permission::AppLogs), logs::show)
         .get(&path("/logs/events"), Within(Permission::AppLogs), logs::events)
         .get(&path("/settings"), Within(Permission::AppView), settings::show)
@@ -101,6 +106,11 @@ fn app_changes(table: Table) -> Table {
         .post(&path("/domains/certificate"), Within(Permission::AppDomains), domains::upload)
         .post(&path("/domains/certificate/remove"), Within(Permission::AppDomains), domains::remove_upload)
         .post(&path("/domains/certificate/renew"), Within(Permission::AppDomains), domains::renew)
+        .post(&path("/gateway"), Within(Permission::AppDomains), gateway::change)
+        .post(&path("/gateway/maintenance/on"), Within(Permission::AppDomains), gateway::maintenance_on)
+        .post(&path("/gateway/maintenance/off"), Within(Permission::AppDomains), gateway::maintenance_off)
+        .post(&path("/gateway/visitors"), Within(Permission::AppDomains), gateway::add_visitor)
+        .post(&path("/gateway/visitors/remove"), Within(Permission::AppDomains), gateway::remove_visitor)
         .post(&path("/settings/scale"), Within(Permission::AppOperate), settings::scale)
         .post(&path("/settings/restart"), Within(Permission::AppOperate), settings::restart)
         .post(&path("/settings/stop"), Within(Permission::AppOperate), settings::stop)

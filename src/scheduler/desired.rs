@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::model::{Desired, DesiredEnvironment, Release, Target, Version, Wanted, Warm};
 use crate::engine::Owner;
+use crate::gateway::store::{self as gateway, Everything};
 use crate::kernel::id::{EnvironmentId, OperationId};
 use crate::kernel::name::ServiceName;
 use crate::releases::{self, Attempt, Kept, store as revisions};
@@ -32,6 +33,7 @@ pub(super) struct Wish {
     pub desired: Desired,
     pub environments: BTreeMap<EnvironmentId, Environment>,
     pub domains: Vec<Domain>,
+    pub gateway: Everything,
 }
 
 /// Revisions already read. They never change, so they are read once and kept as long as they are wanted.
@@ -43,7 +45,8 @@ pub(super) struct Reader {
 impl Reader {
     /// Everything that is wanted now.
     pub(super) async fn read(&mut self, store: &Store, running: Vec<OperationId>) -> Result<Wish, StoreError> {
-        let mut wish = Wish { domains: domains::every(store).await?, ..Wish::default() };
+        let gateway = gateway::everything(store).await?;
+        let mut wish = Wish { domains: domains::every(store).await?, gateway, ..Wish::default() };
         wish.desired.operations = running.into_iter().collect();
         let mut rows = revisions::every_desired(store).await?;
         let mut formations = revisions::every_formation(store).await?;

@@ -15,6 +15,7 @@
 
 mod desired;
 mod executor;
+mod gateway;
 mod gc;
 mod handle;
 pub mod health;
@@ -35,6 +36,7 @@ mod task;
 mod tidy;
 mod traffic;
 
+pub use gateway::{check as check_gateway, check_platform as check_gateway_platform};
 pub use handle::{Scheduler, SchedulerParts};
 pub use runs::TaskFailure;
 

@@ -13,7 +13,7 @@ use super::https;
 use super::plan::analysis::{Latencies, Tally};
 use crate::certificates::model::Serving;
 use crate::ingress;
-use crate::ingress::snapshot::{Route, Snapshot, VERSION};
+use crate::ingress::snapshot::{Route, Settings, Snapshot, VERSION};
 use crate::ingress::status::UpstreamStatus;
 use crate::kernel::error::chain;
 
@@ -100,6 +100,8 @@ pub(super) struct Content {
 pub(super) struct Routes {
     pub(super) routes: Vec<Route>,
     pub(super) containers: BTreeSet<String>,
+    /// Settings of the whole data plane.
+    pub(super) settings: Settings,
     pub(super) suspect: bool,
 }
 
@@ -110,16 +112,22 @@ impl Default for Publication {
 }
 
 impl Scheduler {
+    /// The newest table, whether the ingress uses it yet or not.
+    #[must_use]
+    pub fn newest_table(&self) -> Option<Arc<Snapshot>> {
+        self.inner.publication.newest.borrow().clone()
+    }
+
     /// The number of the newest table made by this run of the control plane; 0 before the first.
     #[must_use]
     pub fn table_generation(&self) -> u64 {
         self.inner.publication.newest.borrow().as_ref().map_or(0, |s| s.generation)
     }
 
-    /// Makes these routes the newest table, unless they are already. `suspect` tables come from a view that is unsure.
-    pub(super) fn publish(&self, routes: Vec<Route>, containers: &BTreeSet<String>, suspect: bool) {
+    /// Makes these routes and settings the newest table, unless they are already.
+    pub(super) fn publish(&self, routes: Vec<Route>, containers: &BTreeSet<String>, settings: Settings) {
         let mut content = lock(&self.inner.publication.content);
-        content.routes = Some(Routes { routes, containers: containers.clone(), suspect });
+        content.routes = Some(Routes { routes, containers: containers.clone(), settings, suspect: false });
         self.make_table(&content);
     }
 
@@ -128,7 +136,7 @@ impl Scheduler {
     pub(super) fn make_table(&self, content: &Content) -> u64 {
         let newest = &self.inner.publication.newest;
         let before = newest.borrow().clone();
-        let Some(Routes { routes, containers, suspect }) = &content.routes else { return 1 };
+        let Some(Routes { routes, containers, settings, suspect }) = &content.routes else { return 1 };
         let nothing = Arc::default();
         let https = match (&content.https, self.inner.parts.https_port) {
             (Some(https), _) => https,
@@ -142,6 +150,7 @@ impl Scheduler {
             boot,
             generation,
             suspect: *suspect,
+            settings: settings.clone(),
             routes: routes.clone(),
             ..Snapshot::default()
         };

@@ -9,6 +9,7 @@ use futures_util::StreamExt;
 use tokio_util::sync::CancellationToken;
 
 use super::desired::{Reader, Wish};
+use super::gateway;
 use super::handle::{Scheduler, lock};
 use super::lint::{Finding, lint};
 use super::model::{EngineView, Plan, World};
@@ -153,8 +154,9 @@ impl Scheduler {
 
     fn publish_routes(&self, wish: &Wish, world: &World, made: &Plan) {
         let (EngineView::Seen { containers, .. }, Some(joined)) = (&world.engine, &made.joined) else { return };
-        let table = routes(std::slice::from_ref(&self.inner.parts.portal), wish, containers, joined, &made.shares);
-        self.publish(table, joined, false);
+        let mut table = routes(std::slice::from_ref(&self.inner.parts.portal), wish, containers, joined, &made.shares);
+        gateway::apply(&mut table, wish);
+        self.publish(table, joined, gateway::plane(&wish.gateway.platform));
     }
 
     /// The engine's hints that something has changed become nudges.

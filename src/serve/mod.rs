@@ -115,6 +115,7 @@ pub async fn run(options: ServeOptions) -> anyhow::Result<()> {
         scheduler: scheduler.clone(),
         deployer: deployer.clone(),
         certificates: certificates.clone(),
+        ingress: ingress.clone(),
     };
     let Foundation { store, vault, clock, random, .. } = &foundation;
     let apps = Apps::new(store.clone(), vault.clone(), clock.clone(), random.clone(), addresses.clone(), live);

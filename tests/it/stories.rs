@@ -7,6 +7,7 @@ mod crashes;
 mod day_to_day;
 mod docker_restarts;
 mod examples;
+mod gateway;
 mod https;
 mod load;
 mod microshop;

@@ -3,9 +3,11 @@
 pub(crate) mod account;
 pub(crate) mod apps;
 pub(crate) mod config;
+pub(crate) mod data_plane;
 pub(crate) mod deploys;
 pub(crate) mod domains;
 pub(crate) mod error;
+pub(crate) mod gateway;
 pub(crate) mod home;
 pub(crate) mod login;
 pub(crate) mod logs;
