@@ -117,20 +117,14 @@ pub(super) async fn table(State(api): State<ApiState>) -> Result<Json<Value>, Pr
 #[utoipa::path(post, context_path = BASE, path = "/gateway/diff", tag = "platform", operation_id = "gateway_diff",
     request_body(content = Option<Object>),
     responses((status = 200, description = "Routes added, removed and changed", body = Object)))]
-pub(super) async fn diff(
-    State(api): State<ApiState>,
-    table: Option<Json<Value>>,
-) -> Result<Json<Value>, Problem> {
+pub(super) async fn diff(State(api): State<ApiState>, table: Option<Json<Value>>) -> Result<Json<Value>, Problem> {
     Ok(Json(api.apps.data_plane_diff(table.map(|Json(table)| table)).await?))
 }
 
 /// Which route would take a request?
 #[utoipa::path(get, context_path = BASE, path = "/gateway/match", tag = "platform", operation_id = "gateway_match",
     params(MatchQuery), responses((status = 200, description = "The route", body = Object)))]
-pub(super) async fn find(
-    State(api): State<ApiState>,
-    Query(query): Query<MatchQuery>,
-) -> Result<Json<Value>, Problem> {
+pub(super) async fn find(State(api): State<ApiState>, Query(query): Query<MatchQuery>) -> Result<Json<Value>, Problem> {
     Ok(Json(api.apps.data_plane_match(&query).await?))
 }
 

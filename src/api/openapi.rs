@@ -10,9 +10,7 @@ use utoipa::OpenApi;
 use super::access::{Access, Entry, SESSION_COOKIE};
 use super::problem::{MEDIA_TYPE, ProblemBody};
 use super::routes::BASE;
-use super::{
-    accounts, certificates, changes, gateway, logs, members, operations, platform, projects, run, stacks,
-};
+use super::{accounts, certificates, changes, gateway, logs, members, operations, platform, projects, run, stacks};
 use crate::apps::RunRequest;
 
 #[derive(OpenApi)]

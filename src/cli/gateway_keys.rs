@@ -233,9 +233,7 @@ fn shown(kind: Kind, value: &Value) -> String {
     match (kind, value) {
         (Kind::Maintenance, _) if text("message").is_empty() => "on".to_owned(),
         (Kind::Maintenance, _) => text("message").to_owned(),
-        (Kind::List, Value::Array(list)) => {
-            list.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(",")
-        }
+        (Kind::List, Value::Array(list)) => list.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(","),
         (Kind::Rate, _) => {
             let burst = number("burst").map(|n| format!(",burst={n}")).unwrap_or_default();
             let by = Some(text("by")).filter(|by| *by != "address").map(|by| format!(",by={by}")).unwrap_or_default();

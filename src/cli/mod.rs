@@ -102,15 +102,14 @@ enum Command {
     /// List, set and remove secrets
     #[command(subcommand)]
     Secrets(stack::Secrets),
-    /// List releases: the revisions of the app
-    #[command(alias = "revisions")]
     /// Show and change what happens on host names before the app is asked
     #[command(subcommand)]
     Gateway(gateway::Command),
     /// Answer every visitor with a page that says so, without touching the app
     #[command(subcommand)]
     Maintenance(gateway::Maintenance),
-    /// List releases
+    /// List releases: the revisions of the app
+    #[command(alias = "revisions")]
     Releases(releases::Releases),
     /// Go back to an earlier release
     Rollback(releases::Rollback),
