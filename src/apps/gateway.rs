@@ -17,8 +17,8 @@ use crate::store::StoreError;
 use crate::tenancy::credentials;
 use crate::tenancy::store::domains;
 
-/// The settings of one app or host as JSON may take so many bytes: each table carries them.
-const MOST_BYTES: usize = 256 * 1024;
+/// The settings of one app or host, as JSON, may take so many bytes: every table carries them.
+const MOST_BYTES: usize = 64 * 1024;
 /// People who are let in by name and password.
 const MOST_USERS: usize = 100;
 

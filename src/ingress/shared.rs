@@ -63,6 +63,7 @@ impl Shared {
             self.open.fetch_sub(1, Relaxed);
             return None;
         }
+        let address = unit(address);
         let mut counts = self.shard(address);
         let count = counts.entry(address).or_insert(0);
         if *count >= max_per_address {
@@ -77,10 +78,17 @@ impl Shared {
     fn shard(&self, address: IpAddr) -> std::sync::MutexGuard<'_, HashMap<IpAddr, u32>> {
         let last = match address {
             IpAddr::V4(address) => address.octets()[3],
-            // The host part of an IPv6 address is the client's to choose; its /64 would be the fairer unit to count.
             IpAddr::V6(address) => address.octets()[7],
         };
         self.by_address[usize::from(last) % ADDRESS_SHARDS].lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What counts as one client: an address of IPv4, a /64 of IPv6, whose host part is the client's to choose.
+fn unit(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => IpAddr::V6((u128::from(address) >> 64 << 64).into()),
+        address => address,
     }
 }
 

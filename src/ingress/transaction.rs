@@ -83,7 +83,10 @@ pub(crate) struct Trace {
 
 impl Transaction {
     pub(crate) fn new(bytes: Vec<u8>, head: RequestHead, table: Rc<TableRef>, random: &Random) -> Self {
-        let trace = Trace::of(head.find(&bytes, Kind::TraceParent), random);
+        let mut parents = head.lines.iter().filter(|line| line.kind == Kind::TraceParent);
+        // Sent twice it is not valid: nobody can say which one is meant.
+        let parent = parents.next().filter(|_| parents.next().is_none());
+        let trace = Trace::of(parent.map(|line| line.value.get(&bytes)), random);
         let sent_id = head.lines.iter().find(|line| line.kind == Kind::RequestId).map(|line| line.value);
         Self {
             started: Instant::now(),
@@ -182,14 +185,17 @@ impl Trace {
     }
 }
 
-/// Version 00 to fe, ids not all zero, lower-case hex; what a later version appends is left off.
+/// Version 00 to fe, ids not all zero, lower-case hex. What a later version appends is left off, and what goes on is
+/// of the version known here.
 fn valid_parent(value: &[u8]) -> Option<[u8; 55]> {
-    let parent: [u8; 55] = value.get(..55)?.try_into().ok()?;
+    let mut parent: [u8; 55] = value.get(..55)?.try_into().ok()?;
     let hex = |part: &[u8]| part.iter().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
     let set = |part: &[u8]| hex(part) && part.iter().any(|b| *b != b'0');
     let dashes = parent[2] == b'-' && parent[35] == b'-' && parent[52] == b'-';
     let version_ok = hex(&parent[..2]) && &parent[..2] != b"ff";
     let rest_ok = value.len() == 55 || (&parent[..2] != b"00" && value[55] == b'-');
-    (dashes && version_ok && rest_ok && set(&parent[3..35]) && set(&parent[36..52]) && hex(&parent[53..]))
-        .then_some(parent)
+    let is_valid =
+        dashes && version_ok && rest_ok && set(&parent[3..35]) && set(&parent[36..52]) && hex(&parent[53..]);
+    parent[..2].copy_from_slice(b"00");
+    is_valid.then_some(parent)
 }

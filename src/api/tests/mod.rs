@@ -1,6 +1,7 @@
 //! The whole API over a real database: who gets in, what is described, and how errors look.
 
 mod apps;
+mod gateway;
 
 use std::collections::BTreeSet;
 use std::path::Path;

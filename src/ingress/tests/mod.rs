@@ -4,6 +4,7 @@ mod access;
 mod bodies;
 mod compression;
 mod differential;
+mod edges;
 mod faults;
 mod framing;
 mod fuzz;

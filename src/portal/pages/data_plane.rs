@@ -25,6 +25,16 @@ pub(crate) struct DataPlaneForm {
     pub access_log: String,
 }
 
+/// A button: an instance out of traffic or back, or something to be forgotten.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct OrderForm {
+    pub upstream: String,
+    /// `true` puts it back.
+    pub undo: String,
+    pub what: String,
+}
+
 /// An instance the ingress sends requests to.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
@@ -147,8 +157,9 @@ pub(crate) async fn drain(
     State(portal): State<PortalState>,
     Me(who): Me,
     visit: Visit,
-    Form(order): Form<DrainOrder>,
+    Form(form): Form<OrderForm>,
 ) -> Answer {
+    let order = DrainOrder { upstream: form.upstream, route: None, undo: form.undo == "true" };
     let done = portal.apps.drain_upstream(&order).await;
     after_click(&portal, &visit, &who, done).await
 }
@@ -157,9 +168,9 @@ pub(crate) async fn purge(
     State(portal): State<PortalState>,
     Me(who): Me,
     visit: Visit,
-    Form(order): Form<PurgeOrder>,
+    Form(form): Form<OrderForm>,
 ) -> Answer {
-    let done = portal.apps.purge_data_plane(&order).await;
+    let done = portal.apps.purge_data_plane(&PurgeOrder { what: form.what }).await;
     after_click(&portal, &visit, &who, done).await
 }
 

@@ -258,3 +258,31 @@ async fn every_link_and_form_of_every_page_leads_to_a_route() {
     }
     assert!(tried > 500, "{tried} links");
 }
+
+#[tokio::test]
+async fn the_gateway_page_sets_and_takes_back_and_keeps_what_was_typed() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let mut browser = browser_of(dir.path(), Who::Owner).await;
+    browser.post("/t/acme/new", &[("name", "shop")]).await;
+    let page = "/t/acme/shop/production/gateway";
+    let saved = browser.post(&format!("{page}/maintenance/on"), &[("message", "back at noon")]).await;
+    assert_eq!(saved.location(), page);
+    let shown = browser.get(page).await;
+    assert!(shown.text.contains("back at noon") && shown.text.contains("Let visitors in again"), "{}", shown.text);
+    browser.post(&format!("{page}/maintenance/off"), &[]).await;
+    let visitor = [("name", "ann"), ("password", "correct horse")];
+    browser.post(&format!("{page}/visitors"), &visitor).await;
+    let rules = [("deny", "198.51.100.7\n10.0.0.0/8"), ("rate_requests", "600"), ("robots", "deny")];
+    assert_eq!(browser.post(page, &rules).await.location(), page);
+    let shown = browser.get(page).await.text;
+    assert!(
+        ["198.51.100.7\n10.0.0.0/8", "600", "<strong>ann</strong>"].iter().all(|text| shown.contains(text)),
+        "{shown}"
+    );
+    assert!(!shown.contains("back at noon") && !shown.contains("correct horse") && !shown.contains("argon2"));
+    let refused = browser.post(page, &[("allow", "10.0.0.0/99"), ("redirect", "https://a.test")]).await;
+    assert_eq!(refused.status, StatusCode::UNPROCESSABLE_ENTITY);
+    assert!(refused.text.contains("10.0.0.0/99") && refused.text.contains("https://a.test"), "typed input is kept");
+    let refused = browser.post(page, &[("rate_requests", "many")]).await;
+    assert!(refused.text.contains("write a whole number"), "{}", refused.text);
+}

@@ -70,8 +70,10 @@ fn every_setting_of_the_gateway_takes_effect_at_once_and_leaves_again() {
     set(&["response-header.x-frame-options=DENY", "response-header.server=", "robots=deny"]);
     until("the headers are there", || {
         let head = curl(&world, host, "/", &["-i"]).1.to_lowercase();
-        (head.contains("x-frame-options: deny") && head.contains("x-robots-tag: noindex") && !head.contains("\nserver:"))
-            .then_some(())
+        (head.contains("x-frame-options: deny")
+            && head.contains("x-robots-tag: noindex")
+            && !head.contains("\nserver:"))
+        .then_some(())
     });
     let (status, robots) = curl(&world, host, "/robots.txt", &[]);
     assert_eq!((status, robots.contains("Disallow: /")), (200, true), "{robots}");
