@@ -13,21 +13,22 @@ use crate::ingress::snapshot::{
     AccessLog, Algorithm, BasicAuth, BasicUser, Compression, HeaderEdits, Maintenance, PathRewrite, RateKey, RateLimit,
     Route, Settings as Plane, Shedding, Snapshot, Sticky,
 };
-use crate::kernel::id::EnvironmentId;
+use crate::tenancy::model::Domain;
 
 /// Adds to the routes of apps what was set for their hosts.
 pub(super) fn apply(routes: &mut [Route], wish: &Wish) {
-    let environments: BTreeMap<&str, &EnvironmentId> =
-        wish.domains.iter().map(|domain| (domain.host.as_str(), &domain.environment_id)).collect();
+    let domains: BTreeMap<&str, &Domain> = wish.domains.iter().map(|domain| (domain.host.as_str(), domain)).collect();
     for route in routes {
-        let Some(host) = route.hosts.first().cloned() else { continue };
         // The platform's own routes stay as they are.
-        let Some(environment) = environments.get(host.as_str()) else { continue };
-        let Ok(name) = host.parse() else { continue };
-        let settings = wish.gateway.on(environment, &name);
-        let plain = route.clone();
+        let Some(domain) = route.hosts.first().and_then(|host| domains.get(host.as_str())) else { continue };
+        let settings = wish.gateway.on(&domain.environment_id, &domain.host);
+        // Most apps say nothing, and there is nothing to check about them.
+        let plain = (!settings.is_empty()).then(|| route.clone());
         add(&settings, route);
-        if let Err(reason) = fits(route) {
+        if let Some(plain) = plain
+            && let Err(reason) = fits(route)
+        {
+            let host = domain.host.as_str();
             tracing::error!(host, reason, "the gateway settings of a host cannot be used; it is closed until they can");
             *route = closed(plain);
         }
