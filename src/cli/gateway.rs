@@ -22,7 +22,7 @@ pub(super) enum Command {
     )]
     Show {
         #[command(flatten)]
-        on: On,
+        on: Place,
     },
     /// Set something; it takes effect at once, without a deploy
     #[command(
@@ -33,7 +33,7 @@ pub(super) enum Command {
         #[arg(required = true, value_name = "KEY=VALUE")]
         pairs: Vec<String>,
         #[command(flatten)]
-        on: On,
+        on: Place,
     },
     /// Take a setting away
     #[command(after_help = "Example:\n  wharf gateway unset rate-limit response-header.x-frame-options")]
@@ -42,7 +42,7 @@ pub(super) enum Command {
         #[arg(required = true, value_name = "KEY")]
         words: Vec<String>,
         #[command(flatten)]
-        on: On,
+        on: Place,
     },
     /// Let somebody in by name and password; then nobody is without
     #[command(after_help = "Example:\n  wharf gateway user-add ann --app shop/staging")]
@@ -52,14 +52,14 @@ pub(super) enum Command {
         #[arg(long)]
         password_stdin: bool,
         #[command(flatten)]
-        on: On,
+        on: Place,
     },
     /// Let somebody in no more; the last one gone opens the site again
     #[command(after_help = "Example:\n  wharf gateway user-remove ann")]
     UserRemove {
         name: String,
         #[command(flatten)]
-        on: On,
+        on: Place,
     },
     /// What came in on the app's routes, how it ended and how long it took
     #[command(after_help = "Example:\n  wharf gateway routes --app shop\n  wharf gateway routes --platform")]
@@ -106,7 +106,7 @@ pub(super) enum Command {
 
 /// Whose settings are meant.
 #[derive(Debug, Args)]
-pub(super) struct On {
+pub(super) struct Place {
     /// Only this domain of the app
     #[arg(long, value_name = "DOMAIN", conflicts_with = "platform")]
     host: Option<String>,
@@ -135,23 +135,23 @@ pub(super) enum Maintenance {
         #[arg(long, value_name = "TIME")]
         retry_after: Option<String>,
         #[command(flatten)]
-        on: On,
+        on: Place,
     },
     /// Let visitors in again
     #[command(after_help = "Example:\n  wharf maintenance off")]
     Off {
         #[command(flatten)]
-        on: On,
+        on: Place,
     },
     /// Is it on?
     #[command(alias = "list", after_help = "Example:\n  wharf maintenance status")]
     Status {
         #[command(flatten)]
-        on: On,
+        on: Place,
     },
 }
 
-impl On {
+impl Place {
     fn is_platform(&self) -> bool {
         self.scope.platform
     }
@@ -161,7 +161,7 @@ impl On {
         Ok(self.host.as_ref().map_or(base.clone(), |host| format!("{base}?host={}", encode(host))))
     }
 
-    /// A change of an app's settings, in its place.
+    /// A change of an app's settings, where they stand.
     fn place(&self, change: Value) -> Value {
         if self.is_platform() { json!({ "defaults": change }) } else { change }
     }
@@ -264,7 +264,7 @@ fn read(path: &str) -> Result<String, String> {
     std::fs::read_to_string(path).map_err(|e| wrong(e.to_string()))
 }
 
-async fn change_to(context: &Context, on: &On, change: Value) -> Result<(), Failure> {
+async fn change_to(context: &Context, on: &Place, change: Value) -> Result<(), Failure> {
     let after: Value = context.client.call(Method::PATCH, &on.path(context).await?, &change).await?;
     if context.json {
         return output::json(&after);
@@ -274,7 +274,7 @@ async fn change_to(context: &Context, on: &On, change: Value) -> Result<(), Fail
     Ok(())
 }
 
-async fn show(context: &Context, on: &On) -> Result<(), Failure> {
+async fn show(context: &Context, on: &Place) -> Result<(), Failure> {
     if on.is_platform() || on.host.is_some() {
         let settings = on.settings(context).await?;
         if context.json {

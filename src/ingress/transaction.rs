@@ -194,8 +194,7 @@ fn valid_parent(value: &[u8]) -> Option<[u8; 55]> {
     let dashes = parent[2] == b'-' && parent[35] == b'-' && parent[52] == b'-';
     let version_ok = hex(&parent[..2]) && &parent[..2] != b"ff";
     let rest_ok = value.len() == 55 || (&parent[..2] != b"00" && value[55] == b'-');
-    let is_valid =
-        dashes && version_ok && rest_ok && set(&parent[3..35]) && set(&parent[36..52]) && hex(&parent[53..]);
+    let is_valid = dashes && version_ok && rest_ok && set(&parent[3..35]) && set(&parent[36..52]) && hex(&parent[53..]);
     parent[..2].copy_from_slice(b"00");
     is_valid.then_some(parent)
 }

@@ -263,8 +263,10 @@ async fn every_link_and_form_of_every_page_leads_to_a_route() {
 async fn the_gateway_page_sets_and_takes_back_and_keeps_what_was_typed() {
     let dir = tempfile::tempdir().expect("a folder");
     let mut browser = browser_of(dir.path(), Who::Owner).await;
-    browser.post("/t/acme/new", &[("name", "shop")]).await;
+    browser.get("/t/acme/new").await;
+    assert_eq!(browser.post("/t/acme/new", &[("name", "shop")]).await.location(), "/t/acme/shop/production");
     let page = "/t/acme/shop/production/gateway";
+    assert_eq!(browser.get(page).await.status, StatusCode::OK);
     let saved = browser.post(&format!("{page}/maintenance/on"), &[("message", "back at noon")]).await;
     assert_eq!(saved.location(), page);
     let shown = browser.get(page).await;
