@@ -84,7 +84,7 @@ impl Apps {
         let mut tx = self.store().write().await?;
         let OfApp { app: of_app, mut hosts } = gateway::of_app(self.store(), &who.tenant, &environment.id).await?;
         let before = host.map_or(of_app, |host| hosts.remove(host).unwrap_or_default());
-        let after: Settings = patch::apply(&before, change)?;
+        let after: Settings = patch::apply::<Settings>(&before, change)?.tidy();
         usable(&after)?;
         let by = (who.actor.as_str(), self.now());
         gateway::put(&mut tx, &who.tenant, &environment.id, host, &after, by).await?;
@@ -109,6 +109,7 @@ impl Apps {
         let change = self.with_hashes(change, &["defaults"]).await?;
         let mut tx = self.store().write().await?;
         let after: Platform = patch::apply(&gateway::platform(self.store()).await?, change)?;
+        let after = Platform { defaults: after.defaults.tidy(), ..after };
         usable(&after.defaults)?;
         check_gateway_platform(&after).map_err(|reason| AppError::invalid("settings", said(&reason)))?;
         gateway::put_platform(&mut tx, &after).await?;

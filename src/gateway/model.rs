@@ -257,6 +257,13 @@ impl Settings {
         }
     }
 
+    /// Without what says nothing any more: basic auth when its last user was taken away.
+    #[must_use]
+    pub fn tidy(mut self) -> Self {
+        self.basic_auth.take_if(|basic| *basic == BasicAuth::default());
+        self
+    }
+
     /// Nothing is said.
     #[must_use]
     pub fn is_empty(&self) -> bool {

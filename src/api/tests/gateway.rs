@@ -44,6 +44,13 @@ async fn an_apps_settings_are_changed_bit_by_bit() {
         json!({"basic_auth": {"users": {"ann": {}, "bob": {}}}})
     );
 
+    let last = json!({"basic_auth": {"users": {"ann": null, "bob": null}}});
+    assert_eq!(
+        patch("", Who::Developer, last).await.json()["app"],
+        json!({}),
+        "the last one gone opens the site again"
+    );
+
     let host = get(Who::Owner).await["effective"].as_object().and_then(|m| m.keys().next().cloned()).expect("a host");
     let query = format!("?host={host}");
     let of_host = patch(&query, Who::Owner, json!({"robots": "deny"})).await.json();
