@@ -165,9 +165,16 @@ impl Apps {
     /// Takes an upstream out of traffic, or puts it back. For operators.
     ///
     /// # Errors
-    /// When there is none of that id.
+    /// When there is none of that id, or it is the way to the portal and this API itself.
     pub async fn drain_upstream(&self, order: &DrainOrder) -> Result<(), AppError> {
         let DrainOrder { upstream, route, undo } = order;
+        let table = self.scheduler().newest_table();
+        // The platform's own routes belong to no tenant.
+        let own = table.iter().flat_map(|table| &table.routes).filter(|route| route.owner.tenant.is_empty());
+        if !undo && own.flat_map(|route| &route.upstreams).any(|one| one.id == *upstream) {
+            let text = format!("`{upstream}` is the portal itself: without it nobody could put it back");
+            return Err(AppError::Conflict(text));
+        }
         Ok(self.inner.live.ingress.drain_upstream(upstream, route.as_deref(), *undo).await?)
     }
 

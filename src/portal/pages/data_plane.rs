@@ -107,6 +107,12 @@ fn typed(platform: &Platform) -> DataPlaneForm {
     }
 }
 
+/// The way to the portal is the only one over a Unix socket, and not for being taken out.
+fn without_portal(mut status: PlaneStatus) -> PlaneStatus {
+    status.upstreams.retain(|one| one.in_table && !one.address.starts_with("unix:"));
+    status
+}
+
 async fn page(
     portal: &PortalState,
     visit: &Visit,
@@ -118,7 +124,7 @@ async fn page(
     let status = portal.apps.data_plane_status().await.ok();
     Ok(DataPlanePage {
         shell: portal.shell(visit, who).await?,
-        status: status.and_then(|status| serde_json::from_value(status).ok()),
+        status: status.and_then(|status| serde_json::from_value(status).ok()).map(without_portal),
         traffic: portal.apps.traffic().await.unwrap_or_default(),
         form: form.unwrap_or_else(|| typed(&platform)),
         errors,

@@ -142,6 +142,9 @@ fn operators_see_and_steer_the_whole_data_plane() {
     assert_eq!(diff["removed"], json!([route["id"]]));
     assert_eq!(world.cli(&["gateway", "diff"]).ok().json()["changed"], json!([]));
 
+    let portal = table["routes"].as_array().unwrap().iter().find(|r| r["hosts"][0] == "wharf.localhost").unwrap();
+    let portal = portal["upstreams"][0]["id"].as_str().unwrap();
+    world.cli(&["gateway", "drain", portal]).ends_with(5).says("is the portal itself");
     // The only instance out of traffic: nobody answers until it is back.
     let instance = route["upstreams"][0]["id"].as_str().unwrap();
     world.cli(&["gateway", "drain", instance]).ok();
