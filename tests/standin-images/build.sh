@@ -72,7 +72,7 @@ versions() {
     define postgres postgres postgres debian "" $(versions postgres "13 14 15 16 17" "-bookworm .") postgres:latest
     define redis redis redis debian "" $(versions redis "6 7 8" "-bookworm .") redis:latest
 }
-readonly default_groups="debian python node golang php"
+readonly default_groups="debian python node golang php postgres redis"
 
 # ---------------------------------------------------------------- telling and failing
 
