@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::reports::{Demands, Diff, RouteReport};
 use super::snapshot::Snapshot;
-use super::status::Status;
+use super::status::{Pulse, Status};
 
 /// One request on the control socket must be answered within this.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
@@ -76,6 +76,12 @@ impl Client {
     /// What the ingress says about itself.
     pub async fn status(&self) -> Result<Status, ClientError> {
         Ok(serde_json::from_slice(&self.request(Method::GET, "/v1/status", Vec::new()).await?)?)
+    }
+
+    /// What whoever makes the tables must know all the time; with `counts`, what each upstream has answered.
+    pub async fn pulse(&self, counts: bool) -> Result<Pulse, ClientError> {
+        let path = if counts { "/v1/pulse?counts=1" } else { "/v1/pulse" };
+        Ok(serde_json::from_slice(&self.request(Method::GET, path, Vec::new()).await?)?)
     }
 
     /// Statistics of all routes, or of one.

@@ -6,6 +6,7 @@
 //! | `PUT /v1/snapshot` | uses a new table; answers when every thread does; 409 for an older generation |
 //! | `GET /v1/snapshot` | the table in use |
 //! | `GET /v1/status` | [`Status`](super::status::Status) |
+//! | `GET /v1/pulse?counts=1` | [`Pulse`](super::status::Pulse): the table in use and requests under way, cheaply |
 //! | `GET /v1/routes/match?host=&path=` | which route would take this request; also `method=` and `header=name:value` |
 //! | `GET /v1/routes/stats?route=` | counts, latency quantiles and what each function did, of all routes or one |
 //! | `GET /v1/demand?after=&wait_ms=` | routes without an upstream that clients ask for, see [`super::resilience::demand`] |
@@ -99,6 +100,9 @@ async fn handle(control: &Arc<Control>, request: Request<Incoming>) -> Reply {
         (&Method::GET, "/v1/status") => {
             let draining = *control.leave.borrow() != Leave::Stay;
             json(StatusCode::OK, &status::gather(&control.engine, draining))
+        }
+        (&Method::GET, "/v1/pulse") => {
+            json(StatusCode::OK, &status::pulse(&control.engine, query(&request) == "counts=1"))
         }
         (&Method::GET, "/v1/routes/match") => admin::find_route(&control.engine, query(&request)),
         (&Method::GET, "/v1/routes/stats") => {

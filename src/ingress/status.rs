@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::engine::Engine;
 use super::histogram::{BUCKETS, Histogram, SCALE};
-use super::stats::RouteStats;
+use super::stats::{RouteStats, UpstreamState};
 
 /// Answer to `GET /v1/status`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -111,6 +111,55 @@ pub struct Latency {
     pub sum_us: u64,
 }
 
+/// Answer to `GET /v1/pulse`: what whoever makes the tables must know all the time, and no more.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Pulse {
+    /// Boot and generation of the table in use.
+    pub boot: String,
+    pub generation: u64,
+    /// Upstreams with requests under way; with `?counts=1` all that had any since the process started.
+    pub upstreams: Vec<Beat>,
+}
+
+/// One upstream of one route. The counters are 0 unless they are asked for.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Beat {
+    pub id: String,
+    pub in_flight: u32,
+    pub requests: u64,
+    /// Answers of the 5xx class and requests that got none.
+    pub errors: u64,
+    #[serde(skip_serializing_if = "Latency::is_empty")]
+    pub latency: Latency,
+}
+
+/// Gathers the pulse.
+pub(crate) fn pulse(engine: &Engine, counts: bool) -> Pulse {
+    let table = engine.table();
+    let beat = |state: &UpstreamState| {
+        let quiet = Beat { id: state.id.clone(), in_flight: state.in_flight(), ..Beat::default() };
+        if !counts {
+            return quiet;
+        }
+        Beat {
+            requests: state.requests(),
+            errors: errors(state) + state.failures(),
+            latency: latency(state.answers().map(|a| &a.latency)),
+            ..quiet
+        }
+    };
+    let matters = |state: &UpstreamState| state.in_flight() > 0 || (counts && state.requests() + state.failures() > 0);
+    let live = engine.live_upstreams();
+    let upstreams = live.iter().filter(|state| matters(state)).map(|state| beat(state)).collect();
+    Pulse { boot: table.snapshot.boot.clone(), generation: table.snapshot.generation, upstreams }
+}
+
+fn errors(state: &UpstreamState) -> u64 {
+    state.answers().map(|a| a.errors.load(std::sync::atomic::Ordering::Relaxed)).sum()
+}
+
 /// Gathers the status; `draining` is known by the process.
 pub(crate) fn gather(engine: &Engine, draining: bool) -> Status {
     let table = engine.table();
@@ -142,7 +191,7 @@ pub(crate) fn gather(engine: &Engine, draining: bool) -> Status {
             failures: state.bad_answers(),
             checks_fail: state.health.fails_checks(),
             drained: state.health.is_drained(),
-            errors: state.answers().map(|a| a.errors.load(std::sync::atomic::Ordering::Relaxed)).sum(),
+            errors: errors(state),
             latency: latency(state.answers().map(|a| &a.latency)),
         })
         .collect();

@@ -9,6 +9,7 @@
 
 pub mod clock;
 pub mod error;
+pub mod fail_point;
 pub mod id;
 pub mod name;
 pub mod process;

@@ -36,18 +36,46 @@ pub(super) struct Wish {
     pub gateway: Everything,
 }
 
-/// Revisions already read. They never change, so they are read once and kept as long as they are wanted.
+/// Everything is read anew after so many times that nothing was found to have changed.
+const REUSED_AT_MOST: u32 = 30;
+
+/// What was read already. Revisions never change, so they are read once and kept as long as they are wanted; the rest is
+/// read when something was written since.
 #[derive(Default)]
 pub(super) struct Reader {
     stacks: BTreeMap<(EnvironmentId, i64), (Arc<Stack>, i64)>,
+    last: Option<Last>,
+}
+
+/// What was read last.
+struct Last {
+    /// The writes of this process before it was read.
+    commits: u64,
+    wish: Arc<Wish>,
+    reused: u32,
 }
 
 impl Reader {
     /// Everything that is wanted now.
-    pub(super) async fn read(&mut self, store: &Store, running: Vec<OperationId>) -> Result<Wish, StoreError> {
+    pub(super) async fn read(&mut self, store: &Store, running: Vec<OperationId>) -> Result<Arc<Wish>, StoreError> {
+        let commits = store.commits();
+        let running: BTreeSet<OperationId> = running.into_iter().collect();
+        if let Some(last) = &mut self.last
+            && (last.commits, &last.wish.desired.operations) == (commits, &running)
+            && last.reused < REUSED_AT_MOST
+        {
+            last.reused += 1;
+            return Ok(Arc::clone(&last.wish));
+        }
+        let wish = Arc::new(self.read_anew(store, running).await?);
+        self.last = Some(Last { commits, wish: Arc::clone(&wish), reused: 0 });
+        Ok(wish)
+    }
+
+    async fn read_anew(&mut self, store: &Store, running: BTreeSet<OperationId>) -> Result<Wish, StoreError> {
         let gateway = gateway::everything(store).await?;
         let mut wish = Wish { domains: domains::every(store).await?, gateway, ..Wish::default() };
-        wish.desired.operations = running.into_iter().collect();
+        wish.desired.operations = running;
         let mut rows = revisions::every_desired(store).await?;
         let mut formations = revisions::every_formation(store).await?;
         for environment in projects::every(store).await? {

@@ -124,9 +124,15 @@ impl Memory {
         self.seen = Some((containers, networks));
     }
 
-    /// What the ingress has counted by container since it started.
-    pub fn ingress_counted(&mut self, counts: BTreeMap<String, Tally>) {
+    /// What the ingress has counted by container since it started; `None` when it was not asked.
+    pub fn ingress_counted(&mut self, counts: Option<BTreeMap<String, Tally>>) {
         self.traffic.count(counts);
+    }
+
+    /// Whether a canary is judged by what the ingress counts.
+    #[must_use]
+    pub fn wants_counts(&self) -> bool {
+        self.traffic.is_wanted()
     }
 
     /// Lets a person's "try again" wipe out the ends of a service's instances.
@@ -346,9 +352,10 @@ impl Memory {
             self.tables = self.tables.split_off(&applied);
         }
         self.in_flight = in_flight;
-        let view = self.ingress_view();
+        let applied = self.applied.and_then(|g| self.tables.get(&g));
         for (id, facts) in &mut self.facts {
-            if view.may_route(id) {
+            let newer = || self.tables.iter().any(|(g, ids)| Some(*g) != self.applied && ids.contains(id));
+            if applied.is_none_or(|ids| ids.contains(id)) || newer() {
                 facts.left_routes_at = None;
             } else {
                 facts.left_routes_at.get_or_insert(now);

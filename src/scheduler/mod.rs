@@ -32,6 +32,7 @@ pub mod report;
 mod routes;
 mod runs;
 mod spec;
+mod split;
 mod task;
 mod tidy;
 mod traffic;

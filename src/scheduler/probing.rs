@@ -1,6 +1,6 @@
 //! Keeps asking the running instances, each at its own pace: often while it starts, seldom when it is healthy.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,9 +14,9 @@ use crate::kernel::clock::Timestamp;
 const AT_ONCE: usize = 64;
 /// Longest sleep between two looks at what is due.
 const LONGEST_SLEEP_MS: i64 = 1_000;
-/// Instances that are asked at intervals of at least [`CALM_INTERVAL_MS`] are asked in rounds this far apart, so that
-/// many of them do not make a look at all of them necessary for each.
-const ROUND_MS: i64 = 200;
+/// Instances are asked in rounds, so that many of them do not make a look at all of them necessary for each: the rounds
+/// are a fifth of an instance's interval apart, where that is a second or more.
+const ROUNDS_PER_INTERVAL: i64 = 5;
 const CALM_INTERVAL_MS: i64 = 1_000;
 /// A refused connection is looked into this long after the start at the earliest, and this often.
 const LOOK_CLOSER_AFTER_MS: i64 = 1_500;
@@ -43,21 +43,15 @@ impl Scheduler {
     pub(super) async fn keep_probing(&self) {
         let mut asked: BTreeMap<String, Asked> = BTreeMap::new();
         let mut probes: JoinSet<String> = JoinSet::new();
+        let mut waiting: VecDeque<(ProbeTarget, bool)> = VecDeque::new();
         for round in 0.. {
             let now = self.inner.parts.clock.now();
             let look = self.look_who_is_due(&mut asked, round, now);
-            let mut left = 0;
-            for target in look.due {
-                if probes.len() >= AT_ONCE {
-                    left += 1;
-                    continue;
-                }
-                let Some(last) = asked.get_mut(&target.id) else { continue };
-                let closer = last.ask(&target, now);
-                let this = self.clone();
-                probes.spawn(async move { this.probe(target, closer).await });
-            }
-            self.wait_for_round(&mut asked, &mut probes, look.next, left > 0).await;
+            waiting.extend(look.due.into_iter().filter_map(|target| {
+                let closer = asked.get_mut(&target.id)?.ask(&target, now);
+                Some((target, closer))
+            }));
+            self.wait_for_round(&mut asked, &mut probes, &mut waiting, look.next).await;
         }
     }
 
@@ -74,7 +68,8 @@ impl Scheduler {
             let at = last.at.plus_ms(interval);
             let is_due = now >= at && !last.under_way;
             let again = if is_due || last.under_way { now.plus_ms(interval) } else { at };
-            let rounded = if interval >= CALM_INTERVAL_MS { again.max(now.plus_ms(ROUND_MS)) } else { again };
+            let calm = interval >= CALM_INTERVAL_MS;
+            let rounded = if calm { again.max(now.plus_ms(interval / ROUNDS_PER_INTERVAL)) } else { again };
             next = next.min(rounded);
             is_due
         });
@@ -82,23 +77,26 @@ impl Scheduler {
         Look { due, next }
     }
 
-    /// Until it is time, something may have changed, or (when more is due than there were places) a place is free.
+    /// Asks those that wait for a place, until it is time to look again or something may have changed.
     async fn wait_for_round(
         &self,
         asked: &mut BTreeMap<String, Asked>,
         probes: &mut JoinSet<String>,
+        waiting: &mut VecDeque<(ProbeTarget, bool)>,
         next: Timestamp,
-        short_of_places: bool,
     ) {
         loop {
+            while probes.len() < AT_ONCE
+                && let Some((target, closer)) = waiting.pop_front()
+            {
+                let this = self.clone();
+                probes.spawn(async move { this.probe(target, closer).await });
+            }
             let wait = next.since_ms(self.inner.parts.clock.now()).max(1);
             tokio::select! {
                 Some(done) = probes.join_next() => {
                     if let Ok(id) = done && let Some(last) = asked.get_mut(&id) {
                         last.under_way = false;
-                    }
-                    if short_of_places {
-                        return;
                     }
                 }
                 () = self.inner.probe_wake.notified() => return,

@@ -14,7 +14,7 @@ use super::plan::analysis::{Latencies, Tally};
 use crate::certificates::model::Serving;
 use crate::ingress;
 use crate::ingress::snapshot::{Route, Settings, Snapshot, VERSION};
-use crate::ingress::status::UpstreamStatus;
+use crate::ingress::status::Beat;
 use crate::kernel::error::chain;
 
 /// Pause before a table the ingress did not take is sent again.
@@ -32,16 +32,16 @@ pub(super) struct Said {
     pub boot: String,
     pub generation: u64,
     pub in_flight: BTreeMap<String, u64>,
-    /// What was counted of each upstream since the ingress started.
-    pub counted: BTreeMap<String, Tally>,
+    /// What was counted of each upstream since the ingress started, when that was asked.
+    pub counted: Option<BTreeMap<String, Tally>>,
 }
 
 /// The way to the ingress; a trait so that tests can stand in for the process.
 pub(super) trait SnapshotPort: Send + Sync {
     /// Hands a table over; returns when it is in use. The error is for people.
     fn put<'a>(&'a self, snapshot: &'a Snapshot) -> BoxFuture<'a, Result<(), String>>;
-    /// Asks what is in use.
-    fn said(&self) -> BoxFuture<'_, Result<Said, String>>;
+    /// Asks what is in use, and what was counted if that is wanted: it costs a look at every upstream.
+    fn said(&self, counts: bool) -> BoxFuture<'_, Result<Said, String>>;
 }
 
 /// The ingress process, over its control socket.
@@ -54,29 +54,28 @@ impl SnapshotPort for IngressPort {
         Box::pin(async move { self.client.put_snapshot(snapshot).await.map(drop).map_err(|e| chain(&e)) })
     }
 
-    fn said(&self) -> BoxFuture<'_, Result<Said, String>> {
+    fn said(&self, counts: bool) -> BoxFuture<'_, Result<Said, String>> {
         Box::pin(async move {
-            let status = self.client.status().await.map_err(|e| chain(&e))?;
+            let pulse = self.client.pulse(counts).await.map_err(|e| chain(&e))?;
             let mut in_flight = BTreeMap::new();
-            for upstream in status.upstreams.iter().filter(|u| u.in_flight > 0) {
-                *in_flight.entry(upstream.id.clone()).or_default() += u64::from(upstream.in_flight);
+            for beat in pulse.upstreams.iter().filter(|u| u.in_flight > 0) {
+                *in_flight.entry(beat.id.clone()).or_default() += u64::from(beat.in_flight);
             }
-            let mut counted: BTreeMap<String, Tally> = BTreeMap::new();
-            for upstream in &status.upstreams {
-                counted.entry(upstream.id.clone()).or_default().add(&tally(upstream));
-            }
-            Ok(Said { counted, boot: status.boot, generation: status.generation, in_flight })
+            let counted = counts.then(|| {
+                let mut counted: BTreeMap<String, Tally> = BTreeMap::new();
+                for beat in &pulse.upstreams {
+                    counted.entry(beat.id.clone()).or_default().add(&tally(beat));
+                }
+                counted
+            });
+            Ok(Said { counted, boot: pulse.boot, generation: pulse.generation, in_flight })
         })
     }
 }
 
 /// The figures of one upstream, as a canary is judged by them.
-fn tally(upstream: &UpstreamStatus) -> Tally {
-    Tally {
-        requests: upstream.requests,
-        errors: upstream.errors + upstream.connect_failures,
-        latency: Latencies(upstream.latency.bounds()),
-    }
+fn tally(beat: &Beat) -> Tally {
+    Tally { requests: beat.requests, errors: beat.errors, latency: Latencies(beat.latency.bounds()) }
 }
 
 /// The table that shall be in use.
@@ -96,7 +95,7 @@ pub(super) struct Content {
 }
 
 /// Routes and the containers in them. `suspect` ones come from a view that is unsure.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct Routes {
     pub(super) routes: Vec<Route>,
     pub(super) containers: BTreeSet<String>,
@@ -127,8 +126,11 @@ impl Scheduler {
     /// Makes these routes and settings the newest table, unless they are already.
     pub(super) fn publish(&self, routes: Vec<Route>, containers: &BTreeSet<String>, settings: Settings) {
         let mut content = lock(&self.inner.publication.content);
-        content.routes = Some(Routes { routes, containers: containers.clone(), settings, suspect: false });
-        self.make_table(&content);
+        let new = Some(Routes { routes, containers: containers.clone(), settings, suspect: false });
+        if content.routes != new {
+            content.routes = new;
+            self.make_table(&content);
+        }
     }
 
     /// Makes a table of this content the newest one, unless it is already; gives its generation, or that of the first
@@ -197,12 +199,13 @@ impl Scheduler {
     /// One look: what it uses, and the newest table if that is another one.
     async fn publish_once(&self, wanted: Option<&Snapshot>) -> Result<(), String> {
         let port = &self.inner.port;
-        let mut said = self.hear(bounded(port.said()).await?);
+        let counts = lock(&self.inner.memory).wants_counts();
+        let mut said = self.hear(bounded(port.said(counts)).await?);
         if let Some(wanted) = wanted
             && (said.boot != wanted.boot || said.generation < wanted.generation)
         {
             bounded(port.put(wanted)).await?;
-            said = self.hear(bounded(port.said()).await?);
+            said = self.hear(bounded(port.said(counts)).await?);
             let used = said.boot == wanted.boot && said.generation >= wanted.generation;
             if !used {
                 return Err("it took the newest routes and does not use them".to_owned());

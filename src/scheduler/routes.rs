@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
 use super::desired::Wish;
-use super::model::{DesiredEnvironment, Release, Share, Wanted, version_of};
+use super::model::{DesiredEnvironment, Release, Share, Wanted};
+use super::split::Split;
 use crate::engine::Observed;
 use crate::ingress::snapshot::{Owner, PathRewrite, Rewrite, Route, Upstream, UpstreamAddress};
 use crate::kernel::id::EnvironmentId;
@@ -111,9 +112,9 @@ fn route(
     let serving = desired.serving.as_ref();
     // A new version may listen elsewhere.
     let port = |c: &Observed| lead.port.or_else(|| desired.service_of(&c.key).and_then(|s| s.port));
-    let weights = Weights::of(members, share);
+    let split = Split::of(members, share);
     let mut upstreams: Vec<Upstream> =
-        members.iter().filter_map(|c| upstream(c, port(c), weights.of_instance(c))).collect();
+        members.iter().filter_map(|c| upstream(c, port(c), split.backend_of(c))).collect();
     upstreams.sort_by(|a, b| a.id.cmp(&b.id));
     let empty_reason = upstreams.is_empty().then(|| empty_reason(&lead.service, desired));
     Route {
@@ -121,6 +122,7 @@ fn route(
         hosts: vec![domain.host.to_string()],
         path_prefix: lead.path.clone(),
         rewrite: Rewrite { path: lead.strip.then(|| PathRewrite::Prefix("/".to_owned())), ..Rewrite::default() },
+        backends: split.backends(),
         upstreams,
         owner: Owner {
             tenant: environment.tenant.to_string(),
@@ -134,37 +136,9 @@ fn route(
     }
 }
 
-/// How much of the traffic one instance of each version takes.
-struct Weights<'a> {
-    share: Option<&'a Share>,
-    old: u32,
-    new: u32,
-}
-
-impl<'a> Weights<'a> {
-    /// The share of the new version is spread over its instances, the rest over the old ones: with `a` old and `b` new
-    /// instances, weights of `(100 - share) * b` and `share * a` add up to exactly that.
-    fn of(members: &[&Observed], share: Option<&'a Share>) -> Self {
-        let Some(found) = share else { return Self { share, old: 1, new: 1 } };
-        let new = members.iter().filter(|c| version_of(&c.key) == found.version).count();
-        let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
-        let (a, b) = (count(members.len() - new), count(new));
-        let percent = u32::from(found.percent.min(100));
-        match (a, b) {
-            (0, _) | (_, 0) => Self { share, old: 1, new: 1 },
-            _ => Self { share, old: (100 - percent) * b, new: percent * a },
-        }
-    }
-
-    fn of_instance(&self, container: &Observed) -> u32 {
-        let is_new = self.share.is_some_and(|s| s.version == version_of(&container.key));
-        if is_new { self.new } else { self.old }
-    }
-}
-
-fn upstream(container: &Observed, port: Option<u16>, weight: u32) -> Option<Upstream> {
+fn upstream(container: &Observed, port: Option<u16>, backend: String) -> Option<Upstream> {
     let address = UpstreamAddress::Tcp(SocketAddr::new(container.address?, port?));
-    Some(Upstream { id: container.id.clone(), address, weight, draining: false, backend: String::new() })
+    Some(Upstream { id: container.id.clone(), address, weight: 1, draining: false, backend })
 }
 
 /// Why nobody answers, for the visitor's error page and for status.

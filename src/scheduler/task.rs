@@ -22,8 +22,9 @@ use crate::store::StoreError;
 
 /// Pause between passes while something is waited for; what is waited for usually nudges earlier.
 const PACE: Duration = Duration::from_millis(500);
-/// The same when everything is as wanted. The engine's hints and every change of what is wanted nudge.
-const CALM: Duration = Duration::from_secs(5);
+/// The same when everything is as wanted. The engine's hints and every change of what is wanted nudge, so this is only the
+/// net below them.
+const CALM: Duration = Duration::from_secs(10);
 /// Nudges within this time make one pass.
 const GATHER: Duration = Duration::from_millis(15);
 /// Looking at the engine may take so long.
@@ -69,7 +70,7 @@ impl Scheduler {
         let observation = self.observe().await;
         let parts = &self.inner.parts;
         let wish = match reader.read(&parts.store, parts.operations.running_ids()).await {
-            Ok(wish) => Arc::new(wish),
+            Ok(wish) => wish,
             Err(error) => return self.give_up_pass(&error),
         };
         *lock(&self.inner.wish) = Arc::clone(&wish);

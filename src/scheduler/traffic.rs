@@ -13,8 +13,9 @@ use crate::kernel::name::ServiceName;
 /// Running totals, and where the windows of the canaries began.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Traffic {
-    /// What the ingress said last, by container.
-    last: BTreeMap<String, Tally>,
+    /// What the ingress said last, by container; `None` while nobody asks, so that the next totals are where counting
+    /// begins.
+    last: Option<BTreeMap<String, Tally>>,
     /// What was counted in the present window, by container; only for containers that matter to one.
     windows: BTreeMap<String, Tally>,
     /// The beginning of the present window of each canary.
@@ -22,14 +23,21 @@ pub(super) struct Traffic {
 }
 
 impl Traffic {
-    /// Takes in new totals.
-    pub(super) fn count(&mut self, totals: BTreeMap<String, Tally>) {
-        for (id, window) in &mut self.windows {
-            if let Some(total) = totals.get(id) {
-                window.add(&total.minus(self.last.get(id)));
+    /// Takes in new totals; `None` when they were not asked for.
+    pub(super) fn count(&mut self, totals: Option<BTreeMap<String, Tally>>) {
+        if let (Some(totals), Some(last)) = (&totals, &self.last) {
+            for (id, window) in &mut self.windows {
+                if let Some(total) = totals.get(id) {
+                    window.add(&total.minus(last.get(id)));
+                }
             }
         }
         self.last = totals;
+    }
+
+    /// Whether somebody compares what is counted.
+    pub(super) fn is_wanted(&self) -> bool {
+        !self.marks.is_empty()
     }
 
     /// Begins the windows anew of canaries that came to another step or verdict.

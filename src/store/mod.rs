@@ -8,13 +8,18 @@
 //! To add a table: a new file in `migrations/`, never an edit of one that was shipped.
 
 pub mod settings;
+mod write;
 
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{Sqlite, SqlitePool, Transaction};
+use sqlx::SqlitePool;
 use thiserror::Error;
+
+pub use write::Write;
 
 /// Readers that may work at the same time; SQLite readers do not block each other.
 const READERS: u32 = 4;
@@ -59,10 +64,9 @@ impl StoreError {
 pub struct Store {
     writer: SqlitePool,
     readers: SqlitePool,
+    /// Transactions committed by this process.
+    commits: Arc<AtomicU64>,
 }
-
-/// One write transaction; nothing is kept unless [`Write::commit`] is called.
-pub type Write = Transaction<'static, Sqlite>;
 
 impl Store {
     /// Opens (or makes) the database file and brings its schema up to date.
@@ -95,7 +99,7 @@ impl Store {
             .connect_with(options.read_only(true).create_if_missing(false))
             .await
             .map_err(open)?;
-        Ok(Self { writer, readers })
+        Ok(Self { writer, readers, commits: Arc::default() })
     }
 
     /// The connections for reading.
@@ -109,7 +113,15 @@ impl Store {
     /// # Errors
     /// When the writer is not free within the time allowed.
     pub async fn write(&self) -> Result<Write, StoreError> {
-        Ok(self.writer.begin_with("BEGIN IMMEDIATE").await?)
+        let transaction = self.writer.begin_with("BEGIN IMMEDIATE").await?;
+        Ok(Write::new(transaction, Arc::clone(&self.commits)))
+    }
+
+    /// How many transactions this process has committed: while the number stays, whatever was read after it is current,
+    /// since no other process writes.
+    #[must_use]
+    pub fn commits(&self) -> u64 {
+        self.commits.load(Ordering::SeqCst)
     }
 
     /// Ends all connections; the WAL is folded into the file.

@@ -14,12 +14,15 @@ fn web(p: &Platform, rollout: Rollout, revision: u32) -> Stack {
     stack_of([("web", Service { rollout, environment, ..p.web(2) })])
 }
 
-/// The weights of the newest table, the smallest first.
-fn weights(p: &Platform) -> Vec<u32> {
+/// The weight of each backend in the newest table, with the number of its instances; no name when all are equal.
+fn weights(p: &Platform) -> Vec<(String, u32, usize)> {
     let routes = p.tables.newest().map(|s| s.routes).unwrap_or_default();
-    let mut weights: Vec<u32> = routes.iter().flat_map(|r| r.upstreams.iter().map(|u| u.weight)).collect();
-    weights.sort_unstable();
-    weights
+    let Some(route) = routes.iter().find(|r| !r.upstreams.is_empty()) else { return Vec::new() };
+    if route.backends.is_empty() {
+        return vec![(String::new(), 0, route.upstreams.len())];
+    }
+    let count = |id: &str| route.upstreams.iter().filter(|u| u.backend == id).count();
+    route.backends.iter().map(|b| (b.id.clone(), b.weight, count(&b.id))).collect()
 }
 
 #[tokio::test]
@@ -30,8 +33,8 @@ async fn a_canary_gets_its_share_and_waits_for_a_person() {
     let first = p.deploy(&web(&p, canary(), 1)).await;
     p.live(first).await;
     let second = p.deploy(&web(&p, canary(), 2)).await;
-    // Two old instances of 80 each, one new of 40: a fifth of all.
-    p.until("a fifth of the traffic", || weights(&p) == [40, 80, 80]).await;
+    let fifth = [("stable".to_owned(), 80, 2), ("canary".to_owned(), 20, 1)];
+    p.until("a fifth of the traffic", || weights(&p) == fifth).await;
     let environment = p.owner.environment.clone();
     let report = p.scheduler.report(&environment).unwrap();
     let rollout = report.rollout.clone().expect("it is on its way");
@@ -50,7 +53,7 @@ async fn a_canary_gets_its_share_and_waits_for_a_person() {
     p.scheduler.nudge();
     p.live(second).await;
     p.settled().await;
-    assert_eq!(weights(&p), [1, 1]);
+    assert_eq!(weights(&p), [(String::new(), 0, 2)]);
 }
 
 #[tokio::test]

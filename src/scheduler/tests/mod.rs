@@ -12,4 +12,5 @@ mod sim;
 mod simulation;
 mod specs;
 mod statistics;
+mod targeting;
 mod world;

@@ -77,7 +77,7 @@ impl SnapshotPort for Tables {
         Box::pin(std::future::ready(Ok(())))
     }
 
-    fn said(&self) -> BoxFuture<'_, Result<Said, String>> {
+    fn said(&self, _counts: bool) -> BoxFuture<'_, Result<Said, String>> {
         let said = self.newest().map(|s| Said { boot: s.boot, generation: s.generation, ..Said::default() });
         Box::pin(std::future::ready(Ok(said.unwrap_or_default())))
     }

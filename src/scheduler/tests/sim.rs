@@ -194,7 +194,9 @@ impl Sim {
                 self.world.containers.iter().map(|(id, c)| (id.clone(), c.in_flight)).filter(|(_, n)| *n > 0);
             let _ = self.memory.ingress_said(Some(self.world.table.0), in_flight.collect(), now);
             let tally = |c: &SimContainer| Tally { requests: c.answered.0, errors: c.answered.1, ..Tally::default() };
-            self.memory.ingress_counted(self.world.containers.iter().map(|(id, c)| (id.clone(), tally(c))).collect());
+            let counted = self.world.containers.iter().map(|(id, c)| (id.clone(), tally(c))).collect();
+            let counts = self.memory.wants_counts();
+            self.memory.ingress_counted(counts.then_some(counted));
         }
         let mut world = self.memory.world();
         let made = plan(&desired, &world, &self.policy, now);
