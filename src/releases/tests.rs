@@ -67,3 +67,52 @@ async fn a_failed_target_gives_way_to_what_serves_and_keeps_its_reason() {
     assert_eq!(said, [(2, Some("exited with code 1")), (1, None)]);
     assert_eq!(all[0].revision.hash, stack.hash(0));
 }
+
+#[tokio::test]
+async fn two_admissions_never_take_the_same_room() {
+    use crate::stack::quota::{Amounts, Quota};
+    let dir = tempfile::tempdir().expect("a folder");
+    let db = Store::open(&dir.path().join("wharf.db")).await.expect("opens");
+    let (now, random) = (Timestamp(1), Random::seeded(5));
+    let (id, project) = (TenantId::new(now, &random), ProjectId::new(now, &random));
+    let tenant = Tenant::platform(id.clone());
+    let mut tx = db.write().await.expect("begins");
+    let slug = "acme".parse().expect("a name");
+    let new = members::NewTenant { id: &id, slug: &slug, name: "Acme", is_primary: true, sealed_key: b"x" };
+    members::create_tenant(&mut tx, new, now).await.expect("tenant");
+    projects::create_project(&mut tx, &tenant, &project, &"shop".parse().expect("name"), now).await.expect("project");
+    let environments: Vec<EnvironmentId> = (0..8).map(|_| EnvironmentId::new(now, &random)).collect();
+    for (n, env) in environments.iter().enumerate() {
+        let name = format!("env-{n}").parse().expect("name");
+        projects::create_environment(&mut tx, &tenant, &project, env, &name, now).await.expect("env");
+    }
+    let whole = Quota { instances: Some(5), ..Quota::default() };
+    store::set_quota(&mut tx, &tenant, None, whole).await.expect("sets");
+    let own = Quota { memory_mib: Some(4_096), ..Quota::default() };
+    store::set_quota(&mut tx, &tenant, Some(&project), own).await.expect("sets");
+    tx.commit().await.expect("commits");
+    let quotas = store::every_quota(&db).await.expect("reads");
+    assert_eq!((quotas.tenants.get(&id), quotas.projects.get(&project)), (Some(&whole), Some(&own)));
+
+    let two = Amounts { instances: 2, cpu_millis: 0, memory_mib: 1_024 };
+    let admissions = environments.iter().map(|env| async {
+        let mut tx = db.write().await.expect("begins");
+        let admitted = store::reserve(&mut tx, &tenant, env, two).await.expect("works");
+        if admitted.is_ok() {
+            tx.commit().await.expect("commits");
+        }
+        admitted
+    });
+    let admitted = futures_util::future::join_all(admissions).await;
+    assert_eq!(admitted.iter().filter(|a| a.is_ok()).count(), 2, "{admitted:?}");
+    let refused = admitted.into_iter().find_map(Result::err).expect("some are refused").to_string();
+    assert_eq!(refused, "the organisation may use 5 instances: 4 are taken, and 2 more are needed");
+    // What an environment has already is its own: it may have another amount.
+    let mut tx = db.write().await.expect("begins");
+    let first = &environments[0];
+    let three = Amounts { instances: 3, cpu_millis: 0, memory_mib: 3_072 };
+    assert!(store::reserve(&mut tx, &tenant, first, three).await.expect("works").is_ok());
+    let more = Amounts { memory_mib: 3_073, ..three };
+    let refused = store::reserve(&mut tx, &tenant, first, more).await.expect("works").expect_err("too much");
+    assert_eq!(refused.to_string(), "the project may use 4096 MiB of memory: 1024 are taken, and 3073 more are needed");
+}

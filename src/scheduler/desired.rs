@@ -76,6 +76,7 @@ impl Reader {
         let gateway = gateway::everything(store).await?;
         let mut wish = Wish { domains: domains::every(store).await?, gateway, ..Wish::default() };
         wish.desired.operations = running;
+        wish.desired.quotas = revisions::every_quota(store).await?;
         let mut rows = revisions::every_desired(store).await?;
         let mut formations = revisions::every_formation(store).await?;
         for environment in projects::every(store).await? {
@@ -128,7 +129,7 @@ impl Reader {
             project: environment.project_id.clone(),
             environment: environment.id.clone(),
         };
-        Ok(DesiredEnvironment { owner, wanted, target, serving, warm, formation })
+        Ok(DesiredEnvironment { owner, wanted, target, serving, warm, formation, yields: BTreeMap::new() })
     }
 
     async fn release(

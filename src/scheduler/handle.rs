@@ -9,7 +9,9 @@ use tokio::sync::{Notify, watch};
 use super::desired::Wish;
 use super::executor::Executor;
 use super::memory::Memory;
+use super::node::Node;
 use super::policy::Policy;
+use super::pressure::Pressure;
 use super::prober::{Ask, NetworkProber};
 use super::publisher::{IngressPort, Publication, SnapshotPort};
 use super::report::{EnvironmentReport, Report};
@@ -60,6 +62,9 @@ pub(super) struct Inner {
     pub ask: Box<dyn Ask>,
     pub port: Box<dyn SnapshotPort>,
     pub memory: Mutex<Memory>,
+    /// The machine, and what is owed to it.
+    pub node: Mutex<Node>,
+    pub pressure: Mutex<Pressure>,
     /// What was wanted at the last pass; probes are judged by it.
     pub wish: Mutex<Arc<Wish>>,
     pub executor: Executor,
@@ -99,6 +104,8 @@ impl Scheduler {
             ask,
             port,
             memory: Mutex::new(memory),
+            node: Mutex::default(),
+            pressure: Mutex::default(),
             wish: Mutex::default(),
             executor: Executor::default(),
             publication: Publication::default(),

@@ -1,7 +1,7 @@
 //! What runs, where the traffic goes, and why not yet.
 //!
 //! The way through the room: [`desired`] reads what is wanted, [`memory`] folds what the engine, the probes and the
-//! ingress say into a world, [`plan`] decides (pure), [`lint`] looks at the decision independently, [`executor`] carries
+//! ingress say into a world, [`pressure`] takes away what has to yield while the machine is short, [`plan`] decides (pure), [`lint`] looks at the decision independently, [`executor`] carries
 //! it out, [`routes`] and [`publisher`] tell the ingress. [`task`] is the loop, [`handle`] what other rooms hold.
 //!
 //! Invariants: decisions are pure functions of values, and effects make no choices; a pass is level-triggered and may run
@@ -23,8 +23,10 @@ pub mod https;
 pub mod lint;
 pub mod memory;
 pub mod model;
+mod node;
 pub mod plan;
 pub mod policy;
+pub mod pressure;
 mod prober;
 mod probing;
 mod publisher;

@@ -7,12 +7,14 @@ use serde::Serialize;
 
 use super::health::{Health, Verdict};
 use super::plan::analysis::Tally;
+use super::pressure::Yield;
 use super::report::Report;
 use crate::engine::{ContainerState, InstanceKey, Observed, Owner};
 use crate::kernel::clock::Timestamp;
 use crate::kernel::id::{EnvironmentId, OperationId};
 use crate::kernel::name::ServiceName;
 use crate::releases::rollout::{Progress, Step};
+use crate::releases::store::Quotas;
 use crate::stack::model::{Care, Targeting};
 use crate::stack::{Service, Stack};
 
@@ -111,13 +113,15 @@ pub struct DesiredEnvironment {
     pub warm: Option<Warm>,
     /// Instances wanted per service, where that differs from the release.
     pub formation: BTreeMap<ServiceName, u32>,
+    /// Services that run in fewer instances than wanted, because the machine is short of something.
+    pub yields: BTreeMap<ServiceName, Yield>,
 }
 
 impl DesiredEnvironment {
     /// One where this release serves and no other is on its way.
     #[must_use]
     pub fn new(owner: Owner, wanted: Wanted, serving: Option<Release>) -> Self {
-        Self { owner, wanted, target: None, serving, warm: None, formation: BTreeMap::new() }
+        Self { owner, wanted, target: None, serving, warm: None, formation: BTreeMap::new(), yields: BTreeMap::new() }
     }
 
     /// How many instances of a service are wanted. A pet is one, and a job has none that stand.
@@ -169,6 +173,8 @@ pub struct Desired {
     pub environments: BTreeMap<EnvironmentId, DesiredEnvironment>,
     /// Operations under way in this process; task containers of any other are leftovers.
     pub operations: BTreeSet<OperationId>,
+    /// What organisations and projects may use at most.
+    pub quotas: Quotas,
 }
 
 /// What is known of one container beyond what the engine says of it now.

@@ -28,6 +28,18 @@ pub struct Policy {
     pub target_attempts: u32,
     /// Crashes in a row from which on people are told of a crash loop.
     pub crash_loop: u32,
+    /// The machine is short of memory when less than this share of it is free, in thousandths.
+    pub memory_low_permille: u64,
+    /// What has yielded comes back when so much is free again.
+    pub memory_enough_permille: u64,
+    /// How long what has yielded may take to show in the figures, before more yields.
+    pub yield_step_ms: i64,
+    /// How long enough must be free before something that has yielded comes back.
+    pub relief_ms: i64,
+    /// The machine is short of processor time when it was busier than this all the while, in thousandths.
+    pub cpu_busy_permille: u32,
+    /// How long it must have been so.
+    pub cpu_patience_ms: i64,
     /// A fault planted on purpose, to see that the checks find it.
     #[cfg(test)]
     pub bug: Option<Bug>,
@@ -48,6 +60,12 @@ impl Default for Policy {
             parallel_starts: 4,
             target_attempts: 2,
             crash_loop: 5,
+            memory_low_permille: 30,
+            memory_enough_permille: 100,
+            yield_step_ms: 10_000,
+            relief_ms: 60_000,
+            cpu_busy_permille: 980,
+            cpu_patience_ms: 300_000,
             #[cfg(test)]
             bug: None,
         }
@@ -93,6 +111,12 @@ pub enum Bug {
     NeverGiveUpPet,
     /// Calls a canary good that does worse.
     IgnoreVerdict,
+    /// Starts more than a quota allows.
+    IgnoreQuota,
+    /// Takes the instances of another tenant for its own.
+    MixTenants,
+    /// Lets what matters more yield first.
+    YieldTheWrongWay,
 }
 
 /// Whether this fault is planted; always false outside tests.

@@ -156,6 +156,9 @@ fn serving_empty_reason(service: &ServiceName, release: &Release, desired: &Desi
     match release.stack.services.get(service) {
         None => format!("there is no service `{service}` in {}", release.version),
         Some(s) if s.port.is_none() => format!("the service `{service}` does not listen on a port"),
+        Some(_) if desired.yields.get(service).is_some_and(|y| y.left == 0) => {
+            format!("the service `{service}` rests, because the machine is short and others matter more")
+        }
         Some(s) if desired.replicas(service, s) == 0 => format!("the service `{service}` is scaled to 0"),
         Some(_) => format!("no instance of `{service}` is healthy at the moment"),
     }

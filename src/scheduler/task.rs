@@ -14,6 +14,7 @@ use super::handle::{Scheduler, lock};
 use super::lint::{Finding, lint};
 use super::model::{EngineView, Plan, World};
 use super::plan::plan;
+use super::pressure::relieve;
 use super::report::Report;
 use super::routes::routes;
 use crate::engine::{EngineError, LogQuery, Observed, OutputStream};
@@ -70,7 +71,7 @@ impl Scheduler {
         let observation = self.observe().await;
         let parts = &self.inner.parts;
         let wish = match reader.read(&parts.store, parts.operations.running_ids()).await {
-            Ok(wish) => wish,
+            Ok(wish) => self.relieved(wish),
             Err(error) => return self.give_up_pass(&error),
         };
         *lock(&self.inner.wish) = Arc::clone(&wish);
@@ -90,6 +91,21 @@ impl Scheduler {
         }
         self.execute(std::mem::take(&mut made.actions), &wish).await;
         self.show(made.report);
+    }
+
+    /// What is wanted without what has to yield, while the machine is short of something.
+    fn relieved(&self, wish: Arc<Wish>) -> Arc<Wish> {
+        let (now, policy) = (self.inner.parts.clock.now(), &self.inner.policy);
+        let mut pressure = lock(&self.inner.pressure);
+        if let Some(figures) = lock(&self.inner.node).look() {
+            pressure.note(figures, policy, now);
+        }
+        if pressure.is_over() {
+            return wish;
+        }
+        let mut less = Wish::clone(&wish);
+        relieve(&mut less.desired, &pressure, policy);
+        Arc::new(less)
     }
 
     fn give_up_pass(&self, error: &StoreError) {

@@ -9,6 +9,8 @@
 //! - A target that fails is given up with its true reason, after what a rolling change took away is back.
 //! - Two versions of a service that runs alone (a pet, or one that writes to a volume) never run at the same time.
 //! - When the engine did not answer, nothing is planned and the routes stay as they are.
+//! - No quota is passed, and no environment is touched for the sake of another one.
+//! - What matters more is started first.
 //! - A world that is as wanted gives no actions.
 //!
 //! To add one more rollout strategy: a variant of [`course::Course`], what is there meanwhile in [`division`], a file
@@ -21,20 +23,23 @@ mod division;
 mod order;
 mod retire;
 mod rolling;
+mod room;
 mod scene;
 mod target;
 mod upkeep;
 mod words;
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::model::{Action, Desired, EngineView, Plan, Wanted, World, network_name};
-use super::policy::Policy;
+use super::policy::{Policy, planted};
 use super::report::{EnvironmentReport, Phase, Report};
 use crate::engine::Role;
 use crate::kernel::clock::Timestamp;
 use crate::kernel::id::EnvironmentId;
 use division::Division;
+use room::Taken;
 use scene::{Draft, Scene, Seat, seats};
 
 /// What to do now so that the world comes nearer to what is desired.
@@ -51,6 +56,7 @@ pub fn plan(desired: &Desired, world: &World, policy: &Policy, now: Timestamp) -
         by_environment.entry(&seat.container.key.environment).or_default().push(seat);
     }
     let mut plan = Plan::default();
+    let mut taken = Taken::of(desired, world, containers);
     let mut joined: Vec<&str> = Vec::new();
     let environments: BTreeSet<&EnvironmentId> =
         desired.environments.keys().chain(by_environment.keys().copied()).collect();
@@ -58,9 +64,17 @@ pub fn plan(desired: &Desired, world: &World, policy: &Policy, now: Timestamp) -
         let id: &EnvironmentId = id;
         let mine = by_environment.remove(id).unwrap_or_default();
         remove_leftover_tasks(desired, world, &mine, &mut plan.actions);
-        let scene = Scene::new(id, desired.environments.get(id), mine, networks, world, policy, now);
+        let mine = if planted!(policy, MixTenants) && mine.is_empty() {
+            by_environment.values().next().cloned().unwrap_or_default()
+        } else {
+            mine
+        };
+        let environment = desired.environments.get(id);
+        let mut scene = Scene::new(id, environment, mine, networks, world, policy, now);
+        scene.room = environment.map(|e| taken.room(&e.owner)).unwrap_or_default();
         let mut draft = Draft::default();
         let report = plan_environment(&scene, &mut draft);
+        environment.iter().for_each(|e| taken.add(&e.owner, draft.taken));
         plan.actions.append(&mut draft.actions);
         joined.append(&mut draft.joined);
         for (service, share) in std::mem::take(&mut draft.shares) {
@@ -71,9 +85,19 @@ pub fn plan(desired: &Desired, world: &World, policy: &Policy, now: Timestamp) -
         }
     }
     remove_stray_networks(world, &environments, networks, &mut plan.actions);
+    sort_by_importance(desired, &mut plan.actions);
     joined.sort_unstable();
     plan.joined = Some(joined.into_iter().map(str::to_owned).collect());
     plan
+}
+
+/// What matters more is started first, on the whole node; everything else keeps its place before the starts.
+fn sort_by_importance(desired: &Desired, actions: &mut [Action]) {
+    actions.sort_by_key(|action| {
+        let (Action::Start { key, .. } | Action::Restart { key, .. }) = action else { return None };
+        let service = desired.environments.get(&key.environment).and_then(|e| e.service_of(key));
+        Some(Reverse(service.map(|s| s.criticality).unwrap_or_default()))
+    });
 }
 
 /// One environment; the report is for those that are desired, not for what is left of forgotten ones.
@@ -99,6 +123,7 @@ fn plan_environment<'a>(scene: &Scene<'a>, draft: &mut Draft<'a>) -> Option<Envi
     if desired.wanted == Wanted::Destroyed {
         remove_network(scene, draft);
     }
+    draft.alarms.extend(desired.yields.iter().map(|(name, left)| words::yields(name, *left)));
     let routed = wait_for_routes(draft);
     let phase = phase(scene, draft);
     Some(EnvironmentReport {

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Deref;
 
+use super::room::Room;
 use crate::engine::{ContainerState, InstanceKey, Observed, Role};
 use crate::kernel::clock::Timestamp;
 use crate::kernel::id::EnvironmentId;
@@ -13,6 +14,7 @@ use crate::scheduler::model::{
 };
 use crate::scheduler::policy::{Policy, planted};
 use crate::scheduler::report::ServiceReport;
+use crate::stack::quota::Amounts;
 use crate::stack::{Service, ServiceKind};
 
 /// What is being put together for one environment.
@@ -33,6 +35,8 @@ pub(super) struct Draft<'a> {
     pub gives_up: bool,
     /// Instances come or go only because another number of them is wanted.
     pub resizing: bool,
+    /// What the instances may use that this plan starts.
+    pub taken: Amounts,
 }
 
 impl<'a> Draft<'a> {
@@ -108,6 +112,8 @@ pub(super) struct Scene<'a> {
     pub world: &'a World,
     pub policy: &'a Policy,
     pub now: Timestamp,
+    /// What is left of the quotas it is under.
+    pub room: Room,
 }
 
 /// How one wanted instance is.
@@ -184,7 +190,7 @@ impl<'a> Scene<'a> {
         }
         let set = |((service, version), seats)| Set { service, version, seats };
         let sets = by_set.into_iter().map(set).collect();
-        Self { environment, desired, sets, doubles, tasks, networks, world, policy, now }
+        Self { environment, desired, sets, doubles, tasks, networks, world, policy, now, room: Room::default() }
     }
 
     /// Nothing of it is left in the engine.

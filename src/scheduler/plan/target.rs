@@ -18,6 +18,7 @@ use crate::scheduler::policy::planted;
 use crate::scheduler::report::{RolloutReport, RolloutService};
 use crate::stack::lifecycle::Cause;
 use crate::stack::model::FailureAction;
+use crate::stack::quota::Amounts;
 use crate::stack::{Service, ServiceKind};
 
 /// What a look at the whole target comes to.
@@ -144,6 +145,9 @@ fn wait_for_all(scene: &Scene<'_>, line: &Line<'_>, settle_ms: i64, judgement: &
                 }
             }
             Condition::Starting { seat } => judgement.waiting.push(words::starting(scene, seat, line.service)),
+            Condition::Missing if let Some(text) = scene.room.refuses(line.service, Amounts::default()) => {
+                judgement.waiting.push(format!("{} {text}", who()));
+            }
             _ => judgement.waiting.push(format!("{} is not up", who())),
         }
     }

@@ -1,6 +1,8 @@
 //! Keeping a release up: what is missing is started in the order of its dependencies, what ended is started again with
 //! back-off, what fails its checks leaves the routes and is replaced. A pet that ends too often is left to a person.
 
+use std::cmp::Reverse;
+
 use super::division::{Division, Line, Part, is_routed};
 use super::order::{fenced, has_completed, unmet};
 use super::scene::{Condition, Draft, Drain, Scene, Seat};
@@ -12,6 +14,7 @@ use crate::scheduler::policy::planted;
 use crate::scheduler::report::ServiceReport;
 use crate::stack::lifecycle::State;
 use crate::stack::model::{Care, RestartCondition};
+use crate::stack::quota::Amounts;
 use crate::stack::{Service, ServiceKind};
 
 /// How many more instances of a release may begin to start.
@@ -54,7 +57,11 @@ pub(super) fn bring_up<'a>(
     turns: &mut Turns,
     draft: &mut Draft<'a>,
 ) {
-    for line in division.lines.iter().filter(|l| l.part == part) {
+    let first = draft.services.len();
+    // When not all can start at once, what matters more goes first.
+    let mut lines: Vec<&Line<'a>> = division.lines.iter().filter(|l| l.part == part).collect();
+    lines.sort_by_key(|line| Reverse(line.service.criticality));
+    for line in lines {
         let set = scene.set(line.release, line.name);
         let (mut healthy, mut fresh, mut wanted) = (0, 0, 0);
         let alarms = draft.alarms.len();
@@ -89,6 +96,7 @@ pub(super) fn bring_up<'a>(
             healthy,
         });
     }
+    draft.services[first..].sort_by(|a, b| a.name.cmp(&b.name));
 }
 
 /// Where a service stands by what its instances do.
@@ -251,9 +259,13 @@ fn start(
     if let Some(text) = fenced(scene, key, line.service) {
         return text;
     }
+    if let Some(text) = scene.room.refuses(line.service, draft.taken).filter(|_| !planted!(scene.policy, IgnoreQuota)) {
+        return format!("{who} {text}");
+    }
     if !turns.take() {
         return format!("{who} waits for its turn to start");
     }
+    draft.taken += Amounts::of(line.service, 1);
     scene.act(draft, Action::Start { key: key.clone(), owner: desired.owner.clone() });
     format!("{who} is being started")
 }

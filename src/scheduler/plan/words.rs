@@ -7,6 +7,7 @@ use crate::kernel::name::ServiceName;
 use crate::releases::rollout::Pause;
 use crate::scheduler::health::{Health, Verdict};
 use crate::scheduler::model::{Trouble, Version, verdict, version_of};
+use crate::scheduler::pressure::{Short, Yield};
 use crate::scheduler::report::{InstanceReport, InstanceState};
 use crate::stack::Service;
 use crate::stack::model::DependencyCondition;
@@ -182,6 +183,15 @@ pub(super) fn given_up(scene: &Scene<'_>, seat: Seat<'_>, restarts: u32) -> Stri
     format!(
         "{who} was restarted {restarts} times in a row and {how} again{words}; it is left as it is until somebody has looked at it: wharf retry {service}"
     )
+}
+
+pub(super) fn yields(name: &ServiceName, left: Yield) -> String {
+    let Yield { wanted, left, short } = left;
+    let what = match short {
+        Short::Memory { free_mib, total_mib } => format!("memory ({free_mib} of {total_mib} MiB are free)"),
+        Short::Cpu { busy_percent } => format!("processor time ({busy_percent} % are in use)"),
+    };
+    format!("{name}: {left} of {wanted} instances run, because the machine is short of {what} and other services matter more")
 }
 
 /// All instances of an environment as they are, for `ps`.

@@ -6,7 +6,7 @@ use super::world::{Behaviour, Rng};
 use crate::kernel::id::EnvironmentId;
 use crate::scheduler::model::Wanted;
 use crate::stack::model::{
-    Amount, Analysis, Care, Dependency, DependencyCondition, FailureAction, Job, Pause, Rollout, Step, Strategy,
+    Amount, Analysis, Care, Criticality, Dependency, DependencyCondition, FailureAction, Job, Pause, Rollout, Step, Strategy,
 };
 use crate::stack::{Service, ServiceKind};
 
@@ -39,6 +39,9 @@ pub(super) fn maybe_edit(sim: &mut Sim) {
         0..50 => deploy(sim, &id),
         50..60 if revisions > 0 => {
             let number = 1 + sim.rng.between(0, i64::try_from(revisions).expect("few"));
+            if !sim.admits(&id, &sim.environments[&id].revision(number).stack, &sim.environments[&id].formation) {
+                return;
+            }
             edit(sim, &id, |e| e.set_target(number, true, now));
         }
         60..72 => {
@@ -61,9 +64,13 @@ pub(super) fn maybe_edit(sim: &mut Sim) {
         78..80 => edit(sim, &id, |e| e.progress.withdraw("aborted", now)),
         72..88 => {
             let replicas = u32::try_from(sim.rng.between(1, 4)).expect("small");
-            edit(sim, &id, |e| {
-                e.formation.insert("web".parse().expect("a name"), replicas);
-            });
+            let e = &sim.environments[&id];
+            let mut formation = e.formation.clone();
+            formation.insert("web".parse().expect("a name"), replicas);
+            let wanted = [e.serving_release(), e.target_release()];
+            if wanted.into_iter().flatten().all(|release| sim.admits(&id, &release.stack, &formation)) {
+                edit(sim, &id, |e| e.formation = formation);
+            }
         }
         88..94 => edit(sim, &id, |e| {
             e.wanted = if e.wanted == Wanted::Run { Wanted::Stopped } else { Wanted::Run };
@@ -86,6 +93,7 @@ fn deploy(sim: &mut Sim, id: &EnvironmentId) {
     let replicas = u32::try_from(sim.rng.between(1, 4)).expect("small");
     let mut web = service(ServiceKind::Web, replicas);
     web.rollout = rollout(&mut sim.rng);
+    web.criticality = criticality(&mut sim.rng);
     // Every revision differs in this, so that this service is always changed.
     web.environment.insert("REVISION".to_owned(), sim.environments[id].revisions.len().to_string());
     let mut behaviour_of_web = behaviour(&mut sim.rng, false);
@@ -125,7 +133,17 @@ fn deploy(sim: &mut Sim, id: &EnvironmentId) {
 fn changing(sim: &mut Sim, mut service: Service) -> Service {
     let kind = sim.rng.next() % 3;
     service.environment.insert("KIND".to_owned(), kind.to_string());
+    service.criticality = if kind == 0 { Criticality::Low } else { Criticality::High };
     service
+}
+
+fn criticality(rng: &mut Rng) -> Criticality {
+    match rng.next() % 8 {
+        0 => Criticality::Critical,
+        1 | 2 => Criticality::High,
+        3 | 4 => Criticality::Low,
+        _ => Criticality::Normal,
+    }
 }
 
 fn needs(condition: DependencyCondition) -> Dependency {

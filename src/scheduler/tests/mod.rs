@@ -5,6 +5,7 @@ mod fixtures;
 mod live;
 mod live_rollouts;
 mod platform;
+mod pressure;
 mod properties;
 mod rollouts;
 mod rules;

@@ -8,8 +8,12 @@ use crate::engine::{ContainerState, InstanceKey};
 use crate::kernel::clock::Timestamp;
 use crate::kernel::id::EnvironmentId;
 use crate::kernel::name::ServiceName;
-use crate::scheduler::model::{Action, StopCause, Wanted, version_of};
-use crate::stack::model::{Care, DependencyCondition, Strategy};
+use crate::scheduler::model::{
+    Action, Desired, DesiredEnvironment, EngineView, Plan, StopCause, Wanted, World, version_of,
+};
+use crate::scheduler::plan::plan;
+use crate::scheduler::policy::Policy;
+use crate::stack::model::{Care, Criticality, DependencyCondition, Strategy};
 use crate::stack::{Service, ServiceKind};
 
 /// Milliseconds within which the control plane must have noticed that an instance is well: probes, settling,
@@ -31,7 +35,7 @@ fn change(sim: &Sim, key: &InstanceKey) -> Option<Change> {
         return None;
     }
     let alone = !before.may_overlap() || !after.may_overlap();
-    let wanted = |s: &Service| e.formation.get(&key.service).copied().unwrap_or(s.replicas);
+    let wanted = |s: &Service| sim.wanted(&key.environment, &key.service, s);
     let missing = after.rollout.max_unavailable.map_or(0, |a| a.of_down(after.replicas));
     let rolling = after.rollout.strategy == Strategy::Rolling && !e.progress.at_once;
     let at_least = rolling.then(|| wanted(before).min(wanted(after)).saturating_sub(missing));
@@ -86,7 +90,8 @@ pub(super) fn nothing_well_is_dropped(sim: &Sim, joined: &BTreeSet<String>) -> R
             let sighted = now.since_ms(sim.world.engine_lies_until.max(sim.world.engine_down_until)) >= NOTICE_MS;
             let web = sim.world.containers.values().find(mine).map(|c| c.key.clone());
             let allowed = web.and_then(|key| change(sim, &key)).is_some_and(|c| c.at_least == Some(0));
-            if well && sighted && !allowed && e.formation.values().all(|n| *n > 0) {
+            let rests = sim.relieved.environments.get(id).is_some_and(|e| !e.yields.is_empty());
+            if well && sighted && !allowed && !rests && e.formation.values().all(|n| *n > 0) {
                 return Err(format!("{id}: the old release leaves the routes with nobody in its place"));
             }
         }
@@ -109,6 +114,75 @@ pub(super) fn one_writer(sim: &Sim) -> Result<(), String> {
             && let Some(other) = writers.insert((&c.key.environment, &c.key.service), id)
         {
             return Err(format!("{other} and {id} ({:?}) both write", c.key));
+        }
+    }
+    Ok(())
+}
+
+/// No tenant has more containers than its quota allows, whatever state they are in.
+pub(super) fn quota_is_kept(sim: &Sim) -> Result<(), String> {
+    let Some(most) = sim.quota.and_then(|q| q.instances) else { return Ok(()) };
+    for e in sim.environments.values() {
+        let tenant = &e.owner.tenant;
+        let has = sim.world.containers.values().filter(|c| c.owner.tenant == *tenant).count() as u64;
+        if has > most {
+            return Err(format!("{tenant} has {has} containers and may have {most}"));
+        }
+    }
+    Ok(())
+}
+
+/// What matters more yields only when nothing is left to yield of what matters less.
+pub(super) fn yields_in_order(sim: &Sim) -> Result<(), String> {
+    let all = || {
+        sim.relieved.environments.iter().filter(|(_, e)| e.wanted == Wanted::Run).flat_map(|(id, e)| {
+            let release = e.serving.as_ref().or(e.target.as_ref().map(|t| &t.release));
+            release.into_iter().flat_map(|r| &r.stack.services).map(move |(name, service)| (id, e, name, service))
+        })
+    };
+    let yielding = |(_, e, name, _): &(_, &DesiredEnvironment, &ServiceName, _)| e.yields.contains_key(*name);
+    let Some((id, _, name, worst)) = all().filter(yielding).max_by_key(|(_, _, _, s)| s.criticality) else {
+        return Ok(());
+    };
+    if worst.criticality == Criticality::Critical {
+        return Err(format!("{name} of {id} is critical and yields"));
+    }
+    for (other, e, service_name, service) in all().filter(|(_, _, _, s)| s.criticality < worst.criticality) {
+        let stays = u32::from(e.target.is_some() || service.care == Care::Pet);
+        let left = e.replicas(service_name, service);
+        if left > stays {
+            return Err(format!("{name} of {id} yields, and {left} of {service_name} of {other} do not"));
+        }
+    }
+    Ok(())
+}
+
+/// What is done for one environment does not depend on what there is of others, and all that is done is its own business.
+pub(super) fn tenants_do_not_touch(
+    desired: &Desired,
+    world: &World,
+    policy: &Policy,
+    made: &Plan,
+    now: Timestamp,
+) -> Result<(), String> {
+    let EngineView::Seen { containers, networks } = &world.engine else { return Ok(()) };
+    for (id, environment) in &desired.environments {
+        let mut alone = Desired { environments: BTreeMap::new(), ..desired.clone() };
+        alone.environments.insert(id.clone(), environment.clone());
+        let mut own = world.clone();
+        let mine = containers.iter().filter(|c| c.key.environment == *id).cloned().collect();
+        own.engine = EngineView::Seen { containers: mine, networks: networks.clone() };
+        let of = |plan: &Plan| {
+            let mine = |a: &&Action| a.environment() == Some(id);
+            plan.actions.iter().filter(mine).cloned().collect::<Vec<_>>()
+        };
+        let (together, apart) = (of(made), of(&plan(&alone, &own, policy, now)));
+        if together != apart {
+            return Err(format!("{id}: {together:?} beside others, {apart:?} alone"));
+        }
+        let foreign = |a: &&Action| matches!(a, Action::Start { owner, .. } if *owner != environment.owner);
+        if let Some(action) = together.iter().find(foreign) {
+            return Err(format!("{id}: {action:?} is for somebody else"));
         }
     }
     Ok(())

@@ -19,8 +19,10 @@ use crate::scheduler::model::{
 };
 use crate::scheduler::plan::analysis::Tally;
 use crate::scheduler::plan::plan;
+use crate::releases::store::Quotas;
 use crate::scheduler::policy::{Bug, Policy};
-use crate::stack::model::Care;
+use crate::scheduler::pressure::{Pressure, relieve};
+use crate::stack::quota::{Amounts, Quota, steady};
 use crate::stack::{Service, Stack};
 
 /// A revision with how its services behave.
@@ -105,6 +107,12 @@ pub(super) struct Sim {
     pub faults: bool,
     /// A person was called.
     pub alarmed: bool,
+    /// What every tenant may use; each environment has a tenant of its own.
+    pub quota: Option<Quota>,
+    /// What is owed to the machine.
+    pub pressure: Pressure,
+    /// What is wanted without what has to yield, as of the last round.
+    pub relieved: Desired,
     memory: Memory,
     generation: u64,
     /// The table sent last by this process.
@@ -121,11 +129,20 @@ impl Sim {
             patience_ms: 30_000,
             backoff_max_ms: 8_000,
             stable_ms: 10_000,
+            yield_step_ms: 4_000,
+            relief_ms: 5_000,
             bug,
             ..Policy::default()
         };
+        // Some seeds are short of something.
+        let quota = (seed % 5 == 2).then(|| Quota { instances: Some(6), ..Quota::default() });
+        let mut world = world;
+        world.memory_mib = (seed % 7 == 3).then_some(7 * 512);
         Self {
             rng: Rng(seed),
+            quota,
+            pressure: Pressure::default(),
+            relieved: Desired::default(),
             memory: Memory::new(world.now),
             world,
             environments: BTreeMap::new(),
@@ -152,10 +169,42 @@ impl Sim {
                 serving: e.serving_release(),
                 warm: e.warm.as_ref().map(|(v, kept, until)| Warm { release: e.release(*v, kept), until: *until }),
                 formation: e.formation.clone(),
+                yields: BTreeMap::new(),
             };
             (id.clone(), desired)
         });
-        Desired { environments: environments.collect(), operations: BTreeSet::new() }
+        let quota_of = |e: &SimEnvironment| Some((e.owner.tenant.clone(), self.quota?));
+        let tenants = self.environments.values().filter_map(quota_of).collect();
+        let quotas = Quotas { tenants, projects: BTreeMap::new() };
+        Desired { environments: environments.collect(), operations: BTreeSet::new(), quotas }
+    }
+
+    /// The same without what has to yield.
+    fn relieve(&mut self) -> Desired {
+        let mut desired = self.desired();
+        if let Some(figures) = self.world.figures() {
+            self.pressure.note(figures, &self.policy, self.world.now);
+        }
+        relieve(&mut desired, &self.pressure, &self.policy);
+        self.relieved = desired.clone();
+        desired
+    }
+
+    /// How many instances of a service are wanted, without those that yield.
+    pub(super) fn wanted(&self, id: &EnvironmentId, name: &ServiceName, service: &Service) -> u32 {
+        match self.relieved.environments.get(id) {
+            Some(environment) => environment.replicas(name, service),
+            None => service.replicas,
+        }
+    }
+
+    /// Whether the quota allows a revision with this formation.
+    pub(super) fn admits(&self, id: &EnvironmentId, stack: &Stack, formation: &BTreeMap<ServiceName, u32>) -> bool {
+        let e = &self.environments[id];
+        let mut as_wanted = DesiredEnvironment::new(e.owner.clone(), Wanted::Run, None);
+        as_wanted.formation.clone_from(formation);
+        let needed = steady(stack, |name, service| as_wanted.replicas(name, service));
+        self.quota.is_none_or(|q| q.allows("the organisation", Amounts::default(), needed).is_ok())
     }
 
     /// One turn of everything: time passes, a person may change something, the control plane takes a round.
@@ -166,6 +215,7 @@ impl Sim {
         }
         self.finish_actions();
         super::properties::one_writer(self)?;
+        super::properties::quota_is_kept(self)?;
         self.round()
     }
 
@@ -183,7 +233,8 @@ impl Sim {
     fn round(&mut self) -> Result<Plan, String> {
         let now = self.world.now;
         let observation = self.world.observe(&mut self.rng);
-        let desired = self.desired();
+        let desired = self.relieve();
+        super::properties::yields_in_order(self)?;
         match observation {
             Ok((containers, networks)) => self.memory.engine_seen(&desired, &self.policy, containers, networks, now),
             Err(reason) => self.memory.engine_lost(reason, now),
@@ -205,6 +256,9 @@ impl Sim {
             if plan(&desired, &world, &self.policy, now) != made {
                 return Err("the order of the observation changes the plan".to_owned());
             }
+        }
+        if now.0 % 8 == 0 {
+            super::properties::tenants_do_not_touch(&desired, &world, &self.policy, &made, now)?;
         }
         if !made.report.environments.values().all(|r| r.alarms.is_empty()) {
             self.alarmed = true;
@@ -375,8 +429,7 @@ impl Sim {
         for (id, e) in self.environments.iter().filter(|(_, e)| e.wanted == Wanted::Run) {
             if let Some(release) = e.serving_release() {
                 for (name, service) in release.stack.services.iter().filter(|(_, s)| s.kind.is_standing()) {
-                    let wanted = e.formation.get(name).copied().unwrap_or(service.replicas);
-                    let replicas = if service.care == Care::Pet { wanted.min(1) } else { wanted };
+                    let replicas = self.wanted(id, name, service);
                     keys.extend((1..=replicas).map(|slot| release.key(id, name, slot)));
                 }
             }
@@ -399,6 +452,8 @@ impl Sim {
         let revisions = self.environments.values_mut().flat_map(|e| &mut e.revisions);
         revisions.flat_map(|r| r.behaviours.values_mut()).filter(fragile).for_each(|b| *b = good);
         self.world.containers.values_mut().map(|c| &mut c.behaviour).filter(fragile).for_each(|b| *b = good);
+        // Somebody gives the machine more memory.
+        self.world.memory_mib = self.world.memory_mib.map(|_| 1_000_000);
     }
 
     /// Whether it is kept for a way back.
@@ -431,8 +486,11 @@ impl Sim {
     /// Deploys a new revision of these services.
     pub(super) fn deploy(&mut self, id: &EnvironmentId, services: Vec<(&str, Service, Behaviour)>) {
         let now = self.world.now;
-        let behaviours = services.iter().map(|(n, _, b)| (n.parse().expect("a name"), *b)).collect();
+        let behaviours: BTreeMap<ServiceName, Behaviour> = services.iter().map(|(n, _, b)| (n.parse().expect("a name"), *b)).collect();
         let stack = stack_of(services.into_iter().map(|(name, service, _)| (name, service)));
+        if !self.admits(id, &stack, &self.environments[id].formation) {
+            return self.trace.push(format!("{} {id} may not have that much", now.0));
+        }
         let e = self.environments.get_mut(id).expect("known");
         e.revisions.push(SimRevision { stack: Arc::new(stack), behaviours });
         let number = i64::try_from(e.revisions.len()).expect("few");

@@ -98,6 +98,9 @@ fn every_planted_bug_is_found() {
         Bug::BelowMinimum,
         Bug::TwoWriters,
         Bug::IgnoreOrder,
+        Bug::IgnoreQuota,
+        Bug::MixTenants,
+        Bug::YieldTheWrongWay,
     ];
     for bug in bugs {
         let found = (0..400).find_map(|seed| live(seed, Some(bug)).1.err().map(|e| (seed, e)));

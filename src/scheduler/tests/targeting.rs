@@ -1,6 +1,6 @@
 //! A canary's share and its targeting, from the planner's decision through a real ingress to the instances.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -94,7 +94,7 @@ async fn table(share: Share) -> Vec<Route> {
         is_default: true,
     };
     let wish = Wish {
-        desired: Desired { environments: [(id.clone(), desired)].into(), operations: BTreeSet::new() },
+        desired: Desired { environments: [(id.clone(), desired)].into(), ..Desired::default() },
         environments: [(id.clone(), environment(&owner))].into(),
         domains: vec![domain],
     };

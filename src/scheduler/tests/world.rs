@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::engine::{ContainerState, InstanceKey, Observed, Owner, Role};
 use crate::kernel::clock::Timestamp;
 use crate::scheduler::health::Probe;
+use crate::scheduler::pressure::Figures;
 
 /// A small deterministic generator (splitmix64).
 #[derive(Debug, Clone)]
@@ -143,6 +144,8 @@ pub(super) struct SimWorld {
     pub table: (u64, BTreeSet<String>),
     /// Tables on their way, with their arrival.
     pub on_the_way: Vec<(Timestamp, u64, BTreeSet<String>)>,
+    /// The memory of the machine, where that matters; every running container uses all that it may.
+    pub memory_mib: Option<u64>,
     next_id: u64,
 }
 
@@ -158,6 +161,7 @@ impl SimWorld {
             ingress_down_until: start,
             table: (0, BTreeSet::new()),
             on_the_way: Vec::new(),
+            memory_mib: None,
             next_id: 0,
         }
     }
@@ -202,6 +206,15 @@ impl SimWorld {
             let id = self.containers.keys().nth(index).cloned().unwrap_or_default();
             self.containers.remove(&id);
         }
+    }
+
+    /// What the machine says of itself.
+    pub(super) fn figures(&self) -> Option<Figures> {
+        let memory_total_mib = self.memory_mib?;
+        let runs = |c: &&SimContainer| matches!(c.state, ContainerState::Running { .. });
+        let used = 512 * self.containers.values().filter(runs).count() as u64;
+        let memory_free_mib = memory_total_mib.saturating_sub(used);
+        Some(Figures { memory_total_mib, memory_free_mib, cpu_busy_permille: 100, cpu_millis: 2_000 })
     }
 
     /// What the engine shows; an error while it is down, a part of the truth just after.
