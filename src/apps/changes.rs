@@ -9,6 +9,7 @@ use crate::kernel::name::ServiceName;
 use crate::operations::{BeginError, Kind, NewOperation, Operation};
 use crate::pipelines::{Input, recovery::phase};
 use crate::releases::{Kept, NewRevision, Progress, Stored, store as releases};
+use crate::stack::quota;
 use crate::store::{StoreError, Write};
 use crate::tenancy::model::Environment;
 use crate::tenancy::store::config;
@@ -141,6 +142,13 @@ impl Apps {
         let mut tx = self.store().write().await?;
         let new = self.new_operation(who, &environment, Kind::Scale, phase::SETTLE, &input, CHANGE_DEADLINE_SECONDS);
         let operation = self.begin(&mut tx, who, &environment, new).await?;
+        let mut formation = releases::every_formation(self.store()).await?.remove(&environment.id).unwrap_or_default();
+        formation.extend(wanted.clone());
+        let needed =
+            quota::steady(&serving.revision.stack, |name, s| formation.get(name).copied().unwrap_or(s.replicas));
+        if let Err(exceeded) = releases::reserve(&mut tx, &who.tenant, &environment.id, needed).await? {
+            return Err(AppError::Conflict(format!("there is no room for that: {exceeded}")));
+        }
         for (service, replicas) in &wanted {
             releases::set_formation(&mut tx, &who.tenant, &environment.id, service, *replicas).await?;
         }

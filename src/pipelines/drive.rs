@@ -242,6 +242,11 @@ impl Deployer {
                 releases::set_warm_target(&mut tx, job.tenant, environment, warm, &begin.progress, now).await?
             }
             None => {
+                if let Err(failure) = self.admit(&mut tx, job, number).await {
+                    drop(tx);
+                    self.note_failed(job, number, &failure).await?;
+                    return Err(failure);
+                }
                 let how = (&begin.kept, &begin.progress);
                 releases::set_target(&mut tx, job.tenant, environment, number, how, now).await?
             }

@@ -6,6 +6,7 @@
 //!
 //! To add a kind of change: a variant of [`input::Input`], its arm in `drive.rs`, and its line in [`recovery::decide`].
 
+mod admission;
 mod build;
 mod converge;
 mod destroy;

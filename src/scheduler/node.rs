@@ -1,6 +1,18 @@
 //! Looks at the machine: how much memory is free, and how busy its processors are.
 
+use super::handle::Scheduler;
 use super::pressure::Figures;
+use crate::stack::placement::Machine;
+
+impl Scheduler {
+    /// The machine that apps run on; `None` where the kernel does not tell.
+    #[must_use]
+    pub fn machine(&self) -> Option<Machine> {
+        let figures = Node::default().look()?;
+        let host_name = rustix::system::uname().nodename().to_string_lossy().into_owned();
+        Some(Machine { host_name, memory_mib: figures.memory_total_mib, cpu_millis: figures.cpu_millis })
+    }
+}
 
 /// Looks again and again; processor time is what was used since the look before.
 #[derive(Debug, Default)]
@@ -56,12 +68,8 @@ mod tests {
         let second = "cpu  190 0 100 710 100 0 0 0 0 0\ncpu0 1 2\ncpu1 1 2\nintr 5\n";
         let mut node = Node::default();
         assert_eq!(node.read(memory, first).map(|f| f.cpu_busy_permille), Some(0), "nothing is known yet");
-        let expected = Figures {
-            memory_total_mib: 24_576,
-            memory_free_mib: 2_048,
-            cpu_busy_permille: 900,
-            cpu_millis: 2_000,
-        };
+        let expected =
+            Figures { memory_total_mib: 24_576, memory_free_mib: 2_048, cpu_busy_permille: 900, cpu_millis: 2_000 };
         assert_eq!(node.read(memory, second), Some(expected));
         assert_eq!(node.read("", second), None);
     }

@@ -161,8 +161,7 @@ fn order<'a>(desired: &'a Desired, policy: &Policy) -> Vec<Candidate<'a>> {
     }
     all.sort_by(|a, b| {
         let by_criticality = a.service.criticality.cmp(&b.service.criticality);
-        let by_criticality =
-            if planted!(policy, YieldTheWrongWay) { by_criticality.reverse() } else { by_criticality };
+        let by_criticality = if planted!(policy, YieldTheWrongWay) { by_criticality.reverse() } else { by_criticality };
         by_criticality
             .then((a.slot == 1).cmp(&(b.slot == 1)))
             .then(b.slot.cmp(&a.slot))

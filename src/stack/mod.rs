@@ -12,6 +12,7 @@ pub mod diff;
 pub mod graph;
 pub mod lifecycle;
 pub mod model;
+pub mod placement;
 pub mod quota;
 
 pub use model::{HealthCheck, ImageRef, Limits, Protocol, Revision, Service, ServiceKind, Stack};

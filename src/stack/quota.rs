@@ -42,7 +42,11 @@ impl Amounts {
     pub fn of(service: &Service, instances: u32) -> Self {
         let n = u64::from(instances);
         let limits = &service.limits;
-        Self { instances: n, cpu_millis: n * u64::from(limits.cpu_millis), memory_mib: n * u64::from(limits.memory_mib) }
+        Self {
+            instances: n,
+            cpu_millis: n * u64::from(limits.cpu_millis),
+            memory_mib: n * u64::from(limits.memory_mib),
+        }
     }
 
     /// The larger of both in everything.

@@ -13,6 +13,7 @@ use futures_util::StreamExt;
 use super::labels::{self, Identity};
 use super::{DockerEngine, convert, errors, listening};
 use crate::engine::{EngineError, InstanceSpec, Observed, Role};
+use crate::kernel::fail_point;
 
 /// Containers inspected at the same time by one look.
 const INSPECTS_AT_ONCE: usize = 8;
@@ -72,6 +73,7 @@ impl DockerEngine {
         if existed && spec.role == Role::Task && self.has_ended(&id).await? {
             return Ok(id);
         }
+        fail_point::reach("between a container's creation and its start");
         self.furnish(&id, spec).await?;
         self.start_by_id(&id).await?;
         Ok(id)

@@ -43,6 +43,7 @@ use super::{
     Attached, BuildEvent, BuildRequest, ContainerFile, Engine, EngineError, EngineFuture, EngineStream, ExecEnd,
     ImageFacts, InstanceSpec, LogChunk, LogQuery, Observed, ObservedImage, ObservedVolume, Owner, VolumeKey,
 };
+use crate::kernel::fail_point;
 pub use labels::Installation;
 
 /// Seconds a plain call may wait for the engine's answer; a daemon under load may take long, a dead one refuses at once.
@@ -126,6 +127,19 @@ impl DockerEngine {
     }
 }
 
+/// A call that changes something in Docker.
+fn changing<'a, T>(
+    what: &'static str,
+    call: impl Future<Output = Result<T, EngineError>> + Send + 'a,
+) -> EngineFuture<'a, T> {
+    Box::pin(async move {
+        fail_point::reach(&format!("before {what}"));
+        let result = call.await;
+        fail_point::reach(&format!("after {what}"));
+        result
+    })
+}
+
 impl Engine for DockerEngine {
     fn version(&self) -> EngineFuture<'_, String> {
         Box::pin(self.read_version())
@@ -134,10 +148,10 @@ impl Engine for DockerEngine {
         Box::pin(async { self.observe_containers().await.inspect_err(|e| self.renegotiate_after(e)) })
     }
     fn ensure_network<'a>(&'a self, name: &'a str, owner: &'a Owner) -> EngineFuture<'a, ()> {
-        Box::pin(self.make_network(name, owner))
+        changing("a network is made", self.make_network(name, owner))
     }
     fn remove_network<'a>(&'a self, name: &'a str) -> EngineFuture<'a, ()> {
-        Box::pin(self.delete_network(name))
+        changing("a network is removed", self.delete_network(name))
     }
     fn networks(&self) -> EngineFuture<'_, Vec<String>> {
         Box::pin(self.list_networks())
@@ -146,19 +160,19 @@ impl Engine for DockerEngine {
         Box::pin(self.list_volumes(measured))
     }
     fn remove_volume<'a>(&'a self, volume: &'a VolumeKey) -> EngineFuture<'a, ()> {
-        Box::pin(self.delete_volume(volume))
+        changing("a volume is removed", self.delete_volume(volume))
     }
     fn start<'a>(&'a self, spec: &'a InstanceSpec) -> EngineFuture<'a, String> {
-        Box::pin(self.start_container(spec))
+        changing("a container is started", self.start_container(spec))
     }
     fn restart<'a>(&'a self, id: &'a str) -> EngineFuture<'a, ()> {
-        Box::pin(self.restart_container(id))
+        changing("a container is started again", self.restart_container(id))
     }
     fn stop<'a>(&'a self, id: &'a str, grace_seconds: u32) -> EngineFuture<'a, ()> {
-        Box::pin(self.stop_container(id, grace_seconds))
+        changing("a container is stopped", self.stop_container(id, grace_seconds))
     }
     fn remove<'a>(&'a self, id: &'a str) -> EngineFuture<'a, ()> {
-        Box::pin(self.remove_container(id))
+        changing("a container is removed", self.remove_container(id))
     }
     fn wait<'a>(&'a self, id: &'a str) -> EngineFuture<'a, i64> {
         Box::pin(self.wait_for_exit(id))
@@ -167,7 +181,7 @@ impl Engine for DockerEngine {
         Box::pin(self.read_logs(id, query))
     }
     fn attach<'a>(&'a self, spec: &'a InstanceSpec) -> EngineFuture<'a, (String, Attached)> {
-        Box::pin(self.attach_container(spec))
+        changing("a one-off container is started", self.attach_container(spec))
     }
     fn resize<'a>(&'a self, id: &'a str, columns: u16, rows: u16) -> EngineFuture<'a, ()> {
         Box::pin(self.resize_terminal(id, columns, rows))
@@ -179,22 +193,22 @@ impl Engine for DockerEngine {
         Box::pin(self.listening_sockets(id))
     }
     fn build(&self, request: BuildRequest) -> EngineFuture<'_, EngineStream<BuildEvent>> {
-        Box::pin(self.start_build(request))
+        changing("an image is built", self.start_build(request))
     }
     fn ensure_image<'a>(&'a self, name: &'a str) -> EngineFuture<'a, ImageFacts> {
-        Box::pin(self.pull_if_missing(name))
+        changing("an image is asked for", self.pull_if_missing(name))
     }
     fn inspect_image<'a>(&'a self, name: &'a str) -> EngineFuture<'a, ImageFacts> {
         Box::pin(self.image_facts(name))
     }
     fn import_image<'a>(&'a self, tag: &'a str, rootfs: Vec<u8>, entrypoint: Vec<String>) -> EngineFuture<'a, String> {
-        Box::pin(self.import_rootfs(tag, rootfs, entrypoint))
+        changing("an image is imported", self.import_rootfs(tag, rootfs, entrypoint))
     }
     fn images(&self) -> EngineFuture<'_, Vec<ObservedImage>> {
         Box::pin(self.list_images())
     }
     fn remove_image<'a>(&'a self, id: &'a str) -> EngineFuture<'a, ()> {
-        Box::pin(self.delete_image(id))
+        changing("an image is removed", self.delete_image(id))
     }
     fn prune_builds(&self) -> EngineFuture<'_, ()> {
         Box::pin(self.prune_build_cache())

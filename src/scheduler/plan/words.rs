@@ -191,7 +191,9 @@ pub(super) fn yields(name: &ServiceName, left: Yield) -> String {
         Short::Memory { free_mib, total_mib } => format!("memory ({free_mib} of {total_mib} MiB are free)"),
         Short::Cpu { busy_percent } => format!("processor time ({busy_percent} % are in use)"),
     };
-    format!("{name}: {left} of {wanted} instances run, because the machine is short of {what} and other services matter more")
+    format!(
+        "{name}: {left} of {wanted} instances run, because the machine is short of {what} and other services matter more"
+    )
 }
 
 /// All instances of an environment as they are, for `ps`.

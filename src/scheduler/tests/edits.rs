@@ -6,7 +6,8 @@ use super::world::{Behaviour, Rng};
 use crate::kernel::id::EnvironmentId;
 use crate::scheduler::model::Wanted;
 use crate::stack::model::{
-    Amount, Analysis, Care, Criticality, Dependency, DependencyCondition, FailureAction, Job, Pause, Rollout, Step, Strategy,
+    Amount, Analysis, Care, Criticality, Dependency, DependencyCondition, FailureAction, Job, Pause, Rollout, Step,
+    Strategy,
 };
 use crate::stack::{Service, ServiceKind};
 

@@ -11,6 +11,7 @@ use crate::kernel::clock::Timestamp;
 use crate::kernel::id::EnvironmentId;
 use crate::kernel::name::ServiceName;
 use crate::releases::Progress;
+use crate::releases::store::Quotas;
 use crate::scheduler::lint::lint;
 use crate::scheduler::memory::{Memory, Outcome};
 use crate::scheduler::model::{
@@ -19,7 +20,6 @@ use crate::scheduler::model::{
 };
 use crate::scheduler::plan::analysis::Tally;
 use crate::scheduler::plan::plan;
-use crate::releases::store::Quotas;
 use crate::scheduler::policy::{Bug, Policy};
 use crate::scheduler::pressure::{Pressure, relieve};
 use crate::stack::quota::{Amounts, Quota, steady};
@@ -486,7 +486,8 @@ impl Sim {
     /// Deploys a new revision of these services.
     pub(super) fn deploy(&mut self, id: &EnvironmentId, services: Vec<(&str, Service, Behaviour)>) {
         let now = self.world.now;
-        let behaviours: BTreeMap<ServiceName, Behaviour> = services.iter().map(|(n, _, b)| (n.parse().expect("a name"), *b)).collect();
+        let behaviours: BTreeMap<ServiceName, Behaviour> =
+            services.iter().map(|(n, _, b)| (n.parse().expect("a name"), *b)).collect();
         let stack = stack_of(services.into_iter().map(|(name, service, _)| (name, service)));
         if !self.admits(id, &stack, &self.environments[id].formation) {
             return self.trace.push(format!("{} {id} may not have that much", now.0));
