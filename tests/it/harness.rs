@@ -233,6 +233,16 @@ impl World {
         serve.wait().unwrap();
     }
 
+    /// The file that says at which place the control plane dies; see `kernel::fail_point`.
+    pub(crate) fn fail_points(&self) -> PathBuf {
+        self.dir.join("fail-points")
+    }
+
+    /// Whether the control plane has ended.
+    pub(crate) fn serve_has_ended(&self) -> bool {
+        locked(&self.serve).try_wait().unwrap().is_some()
+    }
+
     /// Starts the control plane again and waits until it is ready.
     pub(crate) fn start_serve(&self) {
         *locked(&self.serve) = spawn_serve(&self.dir, &self.docker, (self.http, self.https, self.ssh));
@@ -332,6 +342,7 @@ fn spawn_serve(dir: &Path, docker: &Path, (http, https, ssh): (u16, u16, u16)) -
         &ssh.to_string(),
     ]);
     command.arg("--docker").arg(docker);
+    command.env("WHARF_FAIL_POINTS", dir.join("fail-points"));
     command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
     command.spawn().unwrap()
 }

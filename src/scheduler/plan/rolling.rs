@@ -30,6 +30,8 @@ pub(super) struct Sides<'a, 'b> {
 enum Rank {
     /// Counts as there.
     Good,
+    /// Healthy, but not for long enough, or missing from the engine's newest list.
+    Nearly,
     /// On its way.
     Coming,
     Bad,
@@ -76,9 +78,10 @@ impl<'a> Side<'a, '_> {
         match scene.condition(self.set, slot, self.service) {
             Condition::Healthy { seat } if !seat.is_doubted() => {
                 let settled = healthy_since(seat).is_some_and(|at| scene.now.since_ms(at) >= settle_ms);
-                if settled || settle_ms == 0 { Rank::Good } else { Rank::Coming }
+                if settled || settle_ms == 0 { Rank::Good } else { Rank::Nearly }
             }
-            Condition::Starting { .. } | Condition::Healthy { .. } => Rank::Coming,
+            Condition::Healthy { .. } => Rank::Nearly,
+            Condition::Starting { .. } => Rank::Coming,
             _ => Rank::Bad,
         }
     }

@@ -186,8 +186,10 @@ impl Platform {
     pub(super) async fn settled(&self) {
         let environment = &self.owner.environment;
         let from = self.scheduler.passes();
-        let settled =
-            || self.scheduler.passes() >= from + 2 && self.scheduler.report(environment).is_some_and(|r| r.settled);
+        let settled = || {
+            self.scheduler.nudge();
+            self.scheduler.passes() >= from + 2 && self.scheduler.report(environment).is_some_and(|r| r.settled)
+        };
         self.until("settled", settled).await;
     }
 

@@ -286,7 +286,7 @@ fn starts_in_order(sim: &Sim, key: &InstanceKey) -> Result<(), String> {
         let ran = dependency.condition == DependencyCondition::Completed
             && (e.progress.at_once || e.serving.is_some_and(|v| v.revision >= release.version.revision));
         // What was there a moment ago may have been removed by hand.
-        if !met && !ran && !sim.faults {
+        if !met && !ran && sim.is_quiet() {
             return Err(format!("{key:?} starts before {on}"));
         }
     }
@@ -308,7 +308,7 @@ fn stops_in_order(sim: &Sim, key: &InstanceKey) -> Result<(), String> {
             && matches!(c.state, ContainerState::Running { .. })
     };
     match sim.world.containers.values().find(needs) {
-        Some(c) if e.wanted != Wanted::Run && !sim.faults => Err(format!("{key:?} stops before {:?}", c.key)),
+        Some(c) if e.wanted != Wanted::Run && sim.is_quiet() => Err(format!("{key:?} stops before {:?}", c.key)),
         _ => Ok(()),
     }
 }

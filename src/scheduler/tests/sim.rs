@@ -105,6 +105,8 @@ pub(super) struct Sim {
     pub environments: BTreeMap<EnvironmentId, SimEnvironment>,
     pub policy: Policy,
     pub faults: bool,
+    /// Since when nothing fails any more.
+    pub quiet_since: Timestamp,
     /// A person was called.
     pub alarmed: bool,
     /// What every tenant may use; each environment has a tenant of its own.
@@ -141,6 +143,7 @@ impl Sim {
         Self {
             rng: Rng(seed),
             quota,
+            quiet_since: world.now,
             pressure: Pressure::default(),
             relieved: Desired::default(),
             memory: Memory::new(world.now),
@@ -445,8 +448,14 @@ impl Sim {
         self.world.containers.values_mut().for_each(|c| c.ends = 0);
     }
 
-    /// What ends again and again is mended.
+    /// Whether everybody has had the time to notice what failed last.
+    pub(super) fn is_quiet(&self) -> bool {
+        !self.faults && self.world.now.since_ms(self.quiet_since) >= 6_000
+    }
+
+    /// The faults are over; what ends again and again is mended.
     pub(super) fn mend(&mut self) {
+        (self.faults, self.quiet_since) = (false, self.world.now);
         let good = Behaviour::Good { listens_after: 0 };
         let fragile = |b: &&mut Behaviour| matches!(b, Behaviour::Fragile { .. });
         let revisions = self.environments.values_mut().flat_map(|e| &mut e.revisions);
