@@ -230,8 +230,9 @@ impl<'a> Look<'a> {
         if routable && self.world.ingress.may_route(id) {
             return Some("stops what may still get requests");
         }
-        let duplicate = self.is_double(key, id);
-        if cause == StopCause::Retired && self.is_wanted(key) && !duplicate && !self.may_leave(key) {
+        // What is asked last costs most, and is seldom reached.
+        let retires = cause == StopCause::Retired && self.is_wanted(key);
+        if retires && !self.is_double(key, id) && !self.may_leave(key) {
             return Some("retires what is wanted");
         }
         let healthy = service
@@ -242,8 +243,7 @@ impl<'a> Look<'a> {
 
     fn remove(&self, key: &InstanceKey, id: &str) -> Option<&'static str> {
         let runs = self.container(id).is_some_and(|c| matches!(c.state, ContainerState::Running { .. }));
-        let duplicate = self.is_double(key, id);
-        match (runs, self.is_wanted(key) && !duplicate && !self.may_leave(key)) {
+        match (runs, self.is_wanted(key) && !self.is_double(key, id) && !self.may_leave(key)) {
             (true, _) => Some("removes what runs"),
             (_, true) => Some("removes what is wanted"),
             _ => None,

@@ -150,7 +150,12 @@ impl Scheduler {
             }
             () = &mut copying => engine.wait(id).await?,
         };
-        if code == 0 { Ok(()) } else { Err(TaskFailure::Failed(format!("exited with code {code}"))) }
+        if code == 0 {
+            return Ok(());
+        }
+        let said = tokio::time::timeout(LAST_LINES, self.last_line(id)).await.ok().flatten();
+        let said = said.map(|line| format!("; its last line: {line}")).unwrap_or_default();
+        Err(TaskFailure::Failed(format!("exited with code {code}{said}")))
     }
 }
 

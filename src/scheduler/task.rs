@@ -154,7 +154,8 @@ impl Scheduler {
         }
     }
 
-    async fn last_line(&self, id: &str) -> Option<String> {
+    /// The last line a container printed: a complaint, if there is one.
+    pub(super) async fn last_line(&self, id: &str) -> Option<String> {
         let query = LogQuery { tail: Some(10), ..LogQuery::default() };
         let mut lines = self.inner.parts.engine.logs(id, query).await.ok()?;
         // Programs complain on stderr; what they print on stdout is often flushed last and says little.
