@@ -97,6 +97,7 @@ async fn table(share: Share) -> Vec<Route> {
         desired: Desired { environments: [(id.clone(), desired)].into(), ..Desired::default() },
         environments: [(id.clone(), environment(&owner))].into(),
         domains: vec![domain],
+        ..Wish::default()
     };
     let joined = containers.iter().map(|c| c.id.clone()).collect();
     let shares = [((id, "web".parse().unwrap()), share)].into();
