@@ -29,8 +29,8 @@ readonly remembered=/etc/wharf/install.conf
 readonly unit_folder=/etc/systemd/system
 readonly docker_socket=/var/run/docker.sock
 readonly docker_log=/var/log/wharf-dockerd.log
-readonly demo_images="debian python node-24" # what the examples below are built on
-readonly demo_apps="static-site flask-guestbook express-chat dockerfile-hello procfile-queue"
+readonly demo_images="debian python node-24 postgres redis" # what the examples below are built on
+readonly demo_apps="static-site flask-guestbook express-chat dockerfile-hello procfile-queue microshop"
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 readonly here

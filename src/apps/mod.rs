@@ -7,7 +7,7 @@
 //! every refusal is an [`AppError`] with a stable code, a sentence that says what and why, and, where there is one,
 //! the next step.
 //!
-//! To add a verb: a method in the file of its subject, its types in `model.rs`, its route in `api/`.
+//! To add a verb: a method in the file of its subject, its types in `model.rs` or one beside it, its route in `api/`.
 
 pub mod accounts;
 mod certificates;
@@ -20,6 +20,8 @@ pub mod error;
 mod gateway;
 mod members;
 pub mod model;
+mod plan;
+pub mod plan_model;
 mod projects;
 mod rollouts;
 mod stacks;
@@ -33,6 +35,7 @@ pub use data_plane::{DrainOrder, LogLevelView, MatchQuery, PurgeOrder, RouteTraf
 pub use error::AppError;
 pub use gateway::GatewayView;
 pub use model::*;
+pub use plan_model::*;
 pub use streams::{LineStream, RunEvent, RunInput, RunSession};
 
 use std::sync::{Arc, Mutex};

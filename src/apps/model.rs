@@ -405,66 +405,6 @@ pub struct SourceDeploy {
     pub cause: String,
 }
 
-/// What a plan was made against.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct PlanBase {
-    /// The revision that took traffic; none: nothing was deployed.
-    pub revision: Option<i64>,
-    /// The version of the configuration.
-    pub config_version: i64,
-}
-
-/// What applying a source would change.
-#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
-pub struct PlanView {
-    pub base: PlanBase,
-    /// By service, then by subject, in a stable order.
-    pub changes: Vec<ChangeView>,
-    /// What would become of each service.
-    pub services: Vec<PlannedService>,
-    /// What all instances together may use at most, as it is and as it would be.
-    pub memory_mib: Before<u64>,
-    pub cpu_millis: Before<u64>,
-    /// What runs otherwise than it should, whoever changed it.
-    pub drift: Vec<String>,
-    /// Warnings about the manifest.
-    pub warnings: Vec<String>,
-}
-
-/// A figure before and after.
-#[derive(Debug, Clone, Copy, Serialize, Deserialize, ToSchema)]
-pub struct Before<T> {
-    pub before: T,
-    pub after: T,
-}
-
-/// One difference.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct ChangeView {
-    /// The service it is about, or `stack`.
-    pub subject: String,
-    pub text: String,
-}
-
-/// One service of a plan.
-#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
-pub struct PlannedService {
-    pub name: String,
-    /// `added`, `removed`, `replaced` (new instances), `unchanged`
-    pub change: String,
-    /// Where its image comes from: `build ./api`, `postgres:16`
-    pub source: String,
-    pub instances: u32,
-}
-
-/// What differs between two revisions.
-#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
-pub struct DiffView {
-    pub from: i64,
-    pub to: i64,
-    pub changes: Vec<ChangeView>,
-}
-
 /// A volume of an app.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct VolumeView {

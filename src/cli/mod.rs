@@ -25,6 +25,7 @@ mod logs;
 mod ops;
 mod output;
 mod people;
+mod plan;
 mod platform;
 mod ps;
 mod releases;
@@ -92,9 +93,9 @@ enum Command {
     #[command(subcommand)]
     Certs(certs::Command),
     /// Deploy a whole architecture from its Compose file
-    Apply(stack::Apply),
+    Apply(plan::Apply),
     /// Show what applying a Compose file would change
-    Plan(stack::Plan),
+    Plan(plan::Plan),
     /// Show what differs between two revisions
     Diff(stack::Diff),
     /// List volumes
@@ -240,8 +241,8 @@ async fn dispatch(global: &Global, command: Command) -> Result<u8, Failure> {
         Command::Config(c) => config::run(global, c).await,
         Command::Domains(c) => domains::run(global, c).await,
         Command::Certs(c) => certs::run(global, c).await,
-        Command::Apply(c) => stack::apply(global, c).await,
-        Command::Plan(c) => stack::plan(global, c).await,
+        Command::Apply(c) => plan::apply(global, c).await,
+        Command::Plan(c) => plan::plan(global, c).await,
         Command::Diff(c) => stack::diff(global, c).await,
         Command::Volumes(c) => stack::volumes(global, c).await,
         Command::Secrets(c) => stack::secrets(global, c).await,

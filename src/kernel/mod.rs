@@ -11,6 +11,7 @@ pub mod clock;
 pub mod error;
 pub mod fail_point;
 pub mod id;
+pub mod machine;
 pub mod name;
 pub mod process;
 pub mod random;

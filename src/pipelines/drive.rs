@@ -273,7 +273,12 @@ impl Deployer {
         let old = releases::get(store, job.tenant, environment, serving.revision).await?;
         let new = releases::get(store, job.tenant, environment, number).await?;
         let kept = match (old, new) {
-            (Some(old), Some(new)) => unchanged(&old.revision, serving, &desired.serving_kept, &new.revision),
+            (Some(old), Some(new)) => {
+                let key = config::tenant_key(store, &self.parts.vault, job.tenant).await?;
+                let versions = (old.revision.config_version, new.revision.config_version);
+                let changed = config::changed(store, &key, job.tenant, environment, versions).await?;
+                unchanged(&old.revision, serving, &desired.serving_kept, &new.revision, &changed)
+            }
             _ => Kept::new(),
         };
         Ok(Beginning { kept, progress, warm })

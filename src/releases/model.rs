@@ -1,14 +1,14 @@
 //! What shall run, as the rows say it; and which services an attempt can take over as they are. Pure.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
 use super::rollout::Progress;
 use crate::kernel::clock::Timestamp;
 use crate::kernel::name::ServiceName;
-use crate::stack::model::{ConfigFile, FileSource, SecretRef};
-use crate::stack::{Revision, Service, Stack};
+use crate::stack::Revision;
+use crate::stack::diff::goes_on;
 
 /// One attempt to run a revision.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -52,27 +52,18 @@ impl Desired {
     }
 }
 
-/// What is in the files of a service: configs by their text, secrets by their version.
-fn contents<'a>(stack: &'a Stack, service: &Service) -> Vec<(Option<&'a ConfigFile>, Option<&'a SecretRef>)> {
-    let of = |file: &crate::stack::model::FileMount| match &file.source {
-        FileSource::Config(name) => (stack.configs.get(name), None),
-        FileSource::Secret(name) => (None, stack.secrets.get(name)),
-    };
-    service.files.iter().map(of).collect()
-}
-
 /// The services of a new revision that need not be started anew: they and the configuration they read are exactly what
-/// serves. A database keeps running while the services around it change.
+/// serves. A database keeps running while the services around it change. `changed` names the variables that have
+/// another value in the configuration of the new revision.
 #[must_use]
-pub fn unchanged(serving: &Revision, attempt: Attempt, kept: &Kept, new: &Revision) -> Kept {
-    if serving.config_version != new.config_version {
-        return Kept::new();
-    }
-    let same = |(name, service): &(&ServiceName, &Service)| {
-        service.kind.is_standing()
-            && serving.stack.services.get(*name) == Some(*service)
-            && contents(&serving.stack, service) == contents(&new.stack, service)
-    };
+pub fn unchanged(
+    serving: &Revision,
+    attempt: Attempt,
+    kept: &Kept,
+    new: &Revision,
+    changed: &BTreeSet<String>,
+) -> Kept {
+    let same = |name: &&ServiceName| goes_on(&serving.stack, &new.stack, name, changed);
     let at = |name: &ServiceName| (name.clone(), kept.get(name).copied().unwrap_or(attempt));
-    new.stack.services.iter().filter(same).map(|(name, _)| at(name)).collect()
+    new.stack.services.keys().filter(same).map(at).collect()
 }

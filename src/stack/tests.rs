@@ -1,4 +1,6 @@
-use super::diff::{Difference, Effect, Resources, diff};
+use std::collections::BTreeSet;
+
+use super::diff::{Difference, Effect, Resources, diff, goes_on};
 use super::model::*;
 use super::*;
 
@@ -86,7 +88,7 @@ x-wharf: {version: '2'}
 ",
     );
     let free = Resources { cpu_millis: 8_000, memory_mib: 2_000 };
-    let plan = Difference::between(Some(&old), &new, Some(free));
+    let plan = Difference::between(Some(&old), &new, &BTreeSet::new(), Some(free));
     insta::assert_snapshot!(plan.render(), @r"
     ~ api (is routed anew)
         route (all domains)/v2 to port 80 is added
@@ -119,8 +121,8 @@ x-wharf: {version: '2'}
     assert_eq!(json["services"]["web"], "restart");
     assert_eq!(json["changes"][0]["aspect"], "routes");
     assert!(!json.to_string().contains("two"), "values are never shown");
-    assert!(Difference::between(Some(&new), &new, None).is_empty());
-    assert_eq!(Difference::between(None, &new, None).services.values().max(), Some(&Effect::Start));
+    assert!(Difference::between(Some(&new), &new, &BTreeSet::new(), None).is_empty());
+    assert_eq!(Difference::between(None, &new, &BTreeSet::new(), None).services.values().max(), Some(&Effect::Start));
 }
 
 /// What an installation stored before the manifest could say more; its text and hash must stay what they were.
@@ -263,4 +265,66 @@ fn networks_decide_who_may_talk() {
 fn amounts_round_in_the_direction_that_keeps_service() {
     assert_eq!((Amount::Percent(25).of_up(10), Amount::Percent(25).of_down(10)), (3, 2));
     assert_eq!((Amount::Count(3).of_up(2), Amount::Count(3).of_down(2)), (3, 2));
+}
+
+/// What is said to restart does, and nothing else.
+#[test]
+fn instances_go_on_exactly_when_no_restart_is_announced() {
+    let text = |service: &str, more: &str| {
+        format!(
+            "services:\n  web: {{image: 'shop:1', expose: ['80']{service}}}\n  db: {{image: postgres}}\nvolumes: {{data: {{}}}}\nconfigs: {{c: {{content: {more}}}}}\n"
+        )
+    };
+    let web: ServiceName = "web".parse().expect("a name");
+    let old = from_text(&text("", "x"));
+    let mut checked = 0;
+    for (service, restarts) in [
+        ("", false),
+        (", environment: {A: '1'}", true),
+        (", command: run", true),
+        (", user: '1000'", true),
+        (", volumes: ['data:/data']", true),
+        (", configs: [c]", true),
+        (", mem_limit: 1g", true),
+        (", stop_grace_period: 60s", true),
+        (", healthcheck: {test: [CMD, 'true']}", true),
+        (", container_name: shop", true),
+        (", deploy: {replicas: 3}", false),
+        (", depends_on: [db]", false),
+        (", restart: 'no'", false),
+        (", x-wharf: {criticality: high}", false),
+        (", x-wharf: {routes: [/v2]}", false),
+        (", x-wharf: {scale: {max: 4}}", false),
+        (", x-wharf: {rollout: {strategy: blue-green}}", false),
+        (", x-wharf: {limits: {rate: 5/s}}", false),
+        (", x-wharf: {resilience: {retries: {attempts: 1}}}", false),
+        (", x-wharf: {slo: {availability: 99.9%}}", false),
+        (", x-wharf: {release: [migrate]}", false),
+    ] {
+        let new = from_text(&text(service, "x"));
+        let plan = Difference::between(Some(&old), &new, &BTreeSet::new(), None);
+        let announced = plan.services.get(&web).is_some_and(|effect| *effect >= Effect::Restart);
+        assert_eq!((announced, goes_on(&old, &new, &web, &BTreeSet::new())), (restarts, !restarts), "{service}");
+        assert_eq!(plan.services.contains_key(&web), !service.is_empty(), "{service} is told");
+        checked += 1;
+    }
+    assert_eq!(checked, 21);
+}
+
+#[test]
+fn only_services_that_read_a_variable_restart_when_it_changes() {
+    let mut old =
+        from_text("services: {web: {image: 'shop:1', expose: ['80']}, api: {image: 'shop:1', expose: ['80']}}");
+    old.origin = Origin::Manifest;
+    let (web, api): (ServiceName, ServiceName) = ("web".parse().expect("a name"), "api".parse().expect("a name"));
+    let reference = "PASSWORD".parse().expect("a name");
+    old.services.get_mut(&web).expect("there").references = [reference].into();
+    let changed: BTreeSet<String> = ["PASSWORD".to_owned()].into();
+    assert!(!goes_on(&old, &old, &web, &changed));
+    assert!(goes_on(&old, &old, &api, &changed));
+    let plan = Difference::between(Some(&old), &old, &changed, None);
+    assert_eq!(plan.changes.iter().map(|c| c.text.as_str()).collect::<Vec<_>>(), ["configuration PASSWORD changes"]);
+    // An app without a manifest gets all of its configuration.
+    let app = Stack { origin: Origin::App, ..old };
+    assert!(!goes_on(&app, &app, &api, &changed));
 }

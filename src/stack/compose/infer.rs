@@ -55,6 +55,7 @@ pub(super) fn decide(drafts: &mut [(ServiceName, Draft)], sink: &Sink) {
         .filter(|(_, d)| d.condition == DependencyCondition::Completed)
         .map(|(name, _)| name.clone())
         .collect();
+    links(drafts, sink);
     for (name, draft) in drafts.iter_mut() {
         main_port(draft);
         kind(draft, run_to_end.contains(name));
@@ -63,6 +64,28 @@ pub(super) fn decide(drafts: &mut [(ServiceName, Draft)], sink: &Sink) {
         instances(draft);
     }
     routes(drafts, sink);
+}
+
+/// A name that one service has for another is given to that other one: names are the callee's, and whoever may talk to
+/// it can use them.
+fn links(drafts: &mut [(ServiceName, Draft)], sink: &Sink) {
+    let mut given: Vec<(String, ServiceName)> = Vec::new();
+    for (callee, alias, at) in drafts.iter().flat_map(|(_, d)| d.links.clone()).collect::<Vec<_>>() {
+        match given.iter().find(|(known, _)| *known == alias) {
+            Some((_, other)) if *other != callee => {
+                let message = format!("the name `{alias}` stands for `{other}` and for `{callee}`");
+                let help = "a name leads to one service only; use the names of the services";
+                sink.add(Finding::error("contradiction", at, message).help(help));
+            }
+            Some(_) => {}
+            None => {
+                if let Some((_, draft)) = drafts.iter_mut().find(|(name, _)| *name == callee) {
+                    draft.service.aliases.insert(alias.clone());
+                }
+                given.push((alias, callee));
+            }
+        }
+    }
 }
 
 /// The last part of an image's name, without registry, owner, tag and digest.

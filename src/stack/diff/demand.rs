@@ -29,7 +29,7 @@ pub struct Demand {
     /// What the nodes have left now, if that is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub free: Option<Resources>,
-    /// Whether it fits into what is free; nothing is said when that is not known.
+    /// Whether its memory fits into what is free; nothing is said when that is not known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fits: Option<bool>,
 }
@@ -67,7 +67,8 @@ pub fn demand(old: &Stack, new: &Stack, effects: &BTreeMap<ServiceName, Effect>,
     let extra = restarting.fold(Resources::default(), |sum, (_, s)| sum.plus(Resources::of(s, beside(s))));
     // What the old instances use is theirs already.
     let more = after.minus(before).plus(extra);
-    let fits = free.map(|f| more.cpu_millis <= f.cpu_millis && more.memory_mib <= f.memory_mib);
+    // Processor time is shared out as it comes; memory that is not there is not there.
+    let fits = free.map(|f| more.memory_mib <= f.memory_mib);
     Demand { before, after, extra, free, fits }
 }
 

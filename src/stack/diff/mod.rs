@@ -5,9 +5,10 @@
 //! To tell of one more field, add its line in [`service`] under the effect that changing it has.
 
 mod demand;
+mod kept;
 mod service;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
@@ -15,6 +16,7 @@ use super::model::{ResourceName, Stack};
 use crate::kernel::name::ServiceName;
 
 pub use demand::{Demand, Resources, demand};
+pub use kept::goes_on;
 
 /// One difference, in a plain sentence part: what, and from what to what.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -95,12 +97,20 @@ pub struct Difference {
 }
 
 impl Difference {
-    /// From `old`, or from nothing, to `new`, with what is free on the nodes as far as that is known.
+    /// From `old`, or from nothing, to `new`, with the names of what has another value in the configuration, and what is
+    /// free on the nodes as far as that is known.
     #[must_use]
-    pub fn between(old: Option<&Stack>, new: &Stack, free: Option<Resources>) -> Self {
+    pub fn between(old: Option<&Stack>, new: &Stack, changed: &BTreeSet<String>, free: Option<Resources>) -> Self {
         let nothing = Stack::default();
         let old = old.unwrap_or(&nothing);
-        let changes = diff(old, new);
+        let mut changes = diff(old, new);
+        for (name, service) in new.services.iter().filter(|(name, _)| old.services.contains_key(*name)) {
+            let texts = kept::read(new, service, changed).map(|variable| format!("configuration {variable} changes"));
+            changes.extend(texts.map(|text| change(name.as_str(), text, Aspect::Environment, Effect::Restart)));
+        }
+        // What is added or changed, what is removed, what belongs to no service.
+        let class = |c: &Change| (c.subject == "stack", c.effect == Effect::Stop);
+        changes.sort_by(|a, b| (class(a), &a.subject).cmp(&(class(b), &b.subject)));
         let mut services: BTreeMap<ServiceName, Effect> = BTreeMap::new();
         for change in &changes {
             let Ok(name) = change.subject.parse::<ServiceName>() else { continue };

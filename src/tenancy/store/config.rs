@@ -1,6 +1,6 @@
 //! Configuration (environment variables) by version, sealed with the tenant's key.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::members;
 use crate::kernel::clock::Timestamp;
@@ -21,6 +21,26 @@ pub type Values = BTreeMap<String, Secret<String>>;
 pub async fn tenant_key(store: &Store, vault: &Vault, tenant: &Tenant) -> Result<TenantKey, StoreError> {
     let (sealed, _) = members::key_of(store, tenant).await?;
     vault.tenant_key(tenant.id(), &sealed).map_err(|e| StoreError::Corrupt(e.to_string()))
+}
+
+/// The names of the variables that are not the same in two versions of the configuration.
+///
+/// # Errors
+/// When one of the versions does not exist or cannot be opened.
+pub async fn changed(
+    store: &Store,
+    key: &TenantKey,
+    tenant: &Tenant,
+    environment: &EnvironmentId,
+    (from, to): (i64, i64),
+) -> Result<BTreeSet<String>, StoreError> {
+    if from == to {
+        return Ok(BTreeSet::new());
+    }
+    let old = values(store, key, tenant, environment, from).await?;
+    let new = values(store, key, tenant, environment, to).await?;
+    let names = old.keys().chain(new.keys());
+    Ok(names.filter(|name| old.get(*name) != new.get(*name)).cloned().collect())
 }
 
 /// What one version of the configuration holds; version 0 is the empty one every environment starts with.

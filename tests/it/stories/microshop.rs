@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -10,6 +12,8 @@ use crate::harness::{World, until};
 use crate::http;
 
 const APP: &str = "microshop";
+/// What is promised for the way back to instances that were kept warm.
+const WAY_BACK: Duration = Duration::from_secs(2);
 
 fn copy_of_the_example(world: &World) -> PathBuf {
     let dir = world.directory(APP);
@@ -41,6 +45,28 @@ fn is_shipped(world: &World, order: &str, product: &str) {
     });
 }
 
+/// Rolls back while somebody looks at the front all the time; gives how long the command took, and when the new version
+/// was seen for the last time, from the command's begin.
+fn rolled_back(world: &World) -> (Duration, Duration) {
+    let began = Instant::now();
+    let ended = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let looking = scope.spawn(|| {
+            let mut last_new = Duration::ZERO;
+            while !ended.load(Ordering::SeqCst) {
+                if world.get(APP, "/").body.contains("Microshop 2") {
+                    last_new = began.elapsed();
+                }
+            }
+            last_new
+        });
+        let back = world.cli(&["rollback", "--app", APP]).ok();
+        assert!(world.get(APP, "/").body.contains("Microshop 1"));
+        ended.store(true, Ordering::SeqCst);
+        (back.took, looking.join().unwrap())
+    })
+}
+
 #[test]
 fn a_shop_of_six_services_is_applied_and_rolled_back_as_one() {
     let world = World::shared();
@@ -67,18 +93,23 @@ fn a_shop_of_six_services_is_applied_and_rolled_back_as_one() {
         ["cache unchanged", "catalog replaced", "db unchanged", "front replaced", "orders replaced", "worker replaced"];
     assert_eq!(changes, expected);
     let load = world.load(APP, 200);
-    world.cli(&["apply", &saved, "--app", APP]).ok().says("v2 is live");
+    let forth = world.cli(&["apply", &saved, "--app", APP]).ok().says("v2 is live");
     assert!(world.get(APP, "/").body.contains("Microshop 2"));
     world.cli(&["apply", &saved, "--app", APP]).fails_saying("Make a new plan");
-    let back = world.cli(&["rollback", "--app", APP]).ok();
-    assert!(world.get(APP, "/").body.contains("Microshop 1"));
-    eprintln!("apply and rollback ({:.1?}) of six services: 0 of {} requests failed", back.took, load.none_failed());
+    let (back, shown) = rolled_back(&world);
+    eprintln!(
+        "apply ({:.1?}, a canary in three steps) and rollback ({back:.1?}) of six services: 0 of {} requests failed; \
+         {shown:.2?} after `wharf rollback` began, nobody saw the new version any more",
+        forth.took,
+        load.none_failed()
+    );
+    assert!(shown < WAY_BACK, "{shown:.2?}");
 
     is_shipped(&world, &before, "Compass");
     let after = order(&world, "Rope");
     is_shipped(&world, &after, "Rope");
     let diff = world.cli(&["diff", "1", "2", "--app", APP]).ok().out;
-    assert!(diff.contains("front environment VERSION"), "{diff}");
+    assert!(diff.contains("~ front\n    environment VERSION changes"), "{diff}");
     let volumes = world.cli(&["volumes", "--app", APP, "--json"]).ok().json();
     assert_eq!((volumes[0]["name"].as_str(), volumes[0]["services"][0].as_str()), (Some("db"), Some("db")));
     world.cli(&["apps", "destroy", APP, "--confirm", APP]).ok();

@@ -59,7 +59,12 @@ static SERVICE_KEYS: &[Key] = &[
         "Services that must be there first.",
         "{other: {condition: service_healthy}}",
     ),
-    yes("links", Texts, "Like `depends_on`, with a further name for the other one after a colon.", "['other:db']"),
+    yes(
+        "links",
+        Texts,
+        "Like `depends_on`, with a further name for the other one after a colon; all who may talk to it can use that name.",
+        "['other:db']",
+    ),
     no(
         "external_links",
         "containers outside the stack cannot be linked",

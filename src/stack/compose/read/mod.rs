@@ -53,6 +53,8 @@ pub(super) struct Draft {
     pub said: Said,
     /// The places of `depends_on` entries.
     pub needs_at: BTreeMap<ServiceName, Place>,
+    /// Further names it has for others (`links`).
+    pub links: Vec<(ServiceName, String, Place)>,
 }
 
 /// Which properties the author decided.

@@ -48,6 +48,7 @@ pub(super) fn read(entry: &Entry, name: &ServiceName, cx: &Cx<'_>, stack: &Stack
         published: Vec::new(),
         said: Said::default(),
         needs_at: BTreeMap::new(),
+        links: Vec::new(),
     };
     dependencies(&f, cx, name, &mut draft);
     container::read(&f, cx, &mut draft.service);
@@ -176,10 +177,7 @@ fn dependencies(f: &Fields<'_>, cx: &Cx<'_>, own: &ServiceName, draft: &mut Draf
         let (name, alias) = link.split_once(':').map_or((link.as_str(), None), |(n, a)| (n, Some(a)));
         let Some(on) = cx.service(name, at) else { continue };
         if let Some(alias) = alias.filter(|a| *a != name) {
-            // Names are the callee's: whoever may talk to it can use them.
-            let message = format!("the name `{alias}` is not given to `{name}` by a link");
-            let help = format!("give it in the service `{name}`: `networks: {{default: {{aliases: [{alias}]}}}}`");
-            cx.sink.add(Finding::warning("other-meaning", at, message).help(help));
+            draft.links.push((on.clone(), alias.to_owned(), at));
         }
         if on != *own {
             draft.needs_at.entry(on.clone()).or_insert(at);
