@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::plan_model::PlanBase;
 use crate::certificates::model::{Redirect, Source, State};
 use crate::kernel::name::{EnvironmentSlug, ProjectSlug, TenantSlug};
 use crate::kernel::secret::Secret;

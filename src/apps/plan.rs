@@ -57,7 +57,7 @@ impl Apps {
         let outcome = self.read_source(&request, &values, source).await?;
         let (Manifest { mut stack, supplied, .. }, mut notes) = judged(outcome)?;
         stack.origin = Origin::Manifest;
-        let serving = self.serving(who, &environment).await?;
+        let serving = self.newest_serving(who, &environment).await?;
         let versions = serving.as_ref().map(|s| (s.revision.config_version, environment.config_version));
         let mut changed = self.changed(who, &environment, versions.unwrap_or_default()).await?;
         made_up(&stack, &values, &mut changed, &mut notes)?;
@@ -77,7 +77,7 @@ impl Apps {
         })
     }
 
-    async fn serving(&self, who: &Caller, environment: &Environment) -> Result<Option<Stored>, AppError> {
+    async fn newest_serving(&self, who: &Caller, environment: &Environment) -> Result<Option<Stored>, AppError> {
         match environment.serving_revision {
             Some(number) => Ok(releases::get(self.store(), &who.tenant, &environment.id, number).await?),
             None => Ok(None),

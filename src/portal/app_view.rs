@@ -97,6 +97,8 @@ pub(crate) enum Tab {
     Deploys,
     Releases,
     Config,
+    Secrets,
+    Volumes,
     Domains,
     Gateway,
     Logs,
@@ -104,11 +106,13 @@ pub(crate) enum Tab {
 }
 
 impl Tab {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 10] = [
         Self::Overview,
         Self::Deploys,
         Self::Releases,
         Self::Config,
+        Self::Secrets,
+        Self::Volumes,
         Self::Domains,
         Self::Gateway,
         Self::Logs,
@@ -116,7 +120,7 @@ impl Tab {
     ];
 
     /// All tabs in order.
-    pub(crate) fn all(self) -> [Self; 8] {
+    pub(crate) fn all(self) -> [Self; 10] {
         Self::ALL
     }
 
@@ -127,6 +131,8 @@ impl Tab {
             Self::Deploys => "deploys",
             Self::Releases => "releases",
             Self::Config => "config",
+            Self::Secrets => "secrets",
+            Self::Volumes => "volumes",
             Self::Domains => "domains",
             Self::Gateway => "gateway",
             Self::Logs => "logs",
@@ -141,6 +147,8 @@ impl Tab {
             Self::Deploys => "/deploys",
             Self::Releases => "/releases",
             Self::Config => "/config",
+            Self::Secrets => "/secrets",
+            Self::Volumes => "/volumes",
             Self::Domains => "/domains",
             Self::Gateway => "/gateway",
             Self::Logs => "/logs",

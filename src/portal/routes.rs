@@ -8,8 +8,8 @@ use tower_http::compression::predicate::{DefaultPredicate, NotForContentType, Pr
 use super::PortalState;
 use super::outer::{FACE, finish};
 use super::pages::{
-    account, apps, config, data_plane, deploys, domains, error, gateway, home, login, logs, members, new_app,
-    new_organisation, new_person, operation, overview, releases, rollout, settings, setup, statics,
+    account, apps, config, data_plane, deploys, difference, domains, error, gateway, home, login, logs, members, new_app,
+    new_organisation, new_person, operation, overview, releases, rollout, secrets, settings, setup, statics, volumes,
 };
 use crate::api::access::{Account, Mounted, Operator, Permission, Public, Routes, Within};
 
@@ -81,6 +81,9 @@ fn app(table: Table) -> Table {
         .get(&path("/deploys/{operation}"), Within(Permission::AppLogs), operation::show)
         .get(&path("/deploys/{operation}/events"), Within(Permission::AppLogs), operation::events)
         .get(&path("/releases"), Within(Permission::AppView), releases::show)
+        .get(&path("/releases/{revision}/diff"), Within(Permission::AppView), difference::show)
+        .get(&path("/secrets"), Within(Permission::AppView), secrets::show)
+        .get(&path("/volumes"), Within(Permission::AppView), volumes::show)
         .get(&path("/config"), Within(Permission::AppView), config::show)
         .get(&path("/config/values"), Within(Permission::AppConfig), config::show_values)
         .get(&path("/domains"), Within(Permission::AppView), domains::show)
@@ -101,6 +104,8 @@ fn app_changes(table: Table) -> Table {
         .post(&path("/rollout/abort"), Within(Permission::AppDeploy), rollout::abort)
         .post(&path("/retry"), Within(Permission::AppOperate), rollout::retry)
         .post(&path("/config"), Within(Permission::AppConfig), config::change)
+        .post(&path("/secrets"), Within(Permission::AppConfig), secrets::set)
+        .post(&path("/secrets/remove"), Within(Permission::AppConfig), secrets::remove)
         .post(&path("/domains"), Within(Permission::AppDomains), domains::add)
         .post(&path("/domains/remove"), Within(Permission::AppDomains), domains::remove)
         .post(&path("/domains/certificate"), Within(Permission::AppDomains), domains::upload)

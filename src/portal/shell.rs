@@ -109,7 +109,10 @@ impl Shell {
     pub(crate) fn tone(&self, group: &str, word: &str) -> &'static str {
         match (group, word) {
             ("state.app", "running") | ("state.operation", "succeeded") | ("state.instance", "run") => "ok",
-            ("state.certificate", "valid") => "ok",
+            ("state.certificate", "valid") | ("state.volume", "used") | ("effect", "none") => "ok",
+            ("effect", "stop") => "bad",
+            ("effect", "restart") => "warn",
+            ("state.volume", "unused") => "idle",
             (_, "degraded" | "ill" | "expiring") => "warn",
             (_, "down" | "failed" | "exited" | "expired") => "bad",
             (_, "empty" | "stopped" | "cancelled" | "missing") => "idle",

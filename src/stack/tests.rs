@@ -3,6 +3,7 @@ use std::collections::BTreeSet;
 use super::diff::{Difference, Effect, Resources, diff, goes_on};
 use super::model::*;
 use super::*;
+use crate::kernel::name::ServiceName;
 
 fn web(image: &str) -> Service {
     Service {

@@ -18,6 +18,7 @@ fn all(language: Language) -> Vec<Sample> {
         pages::config::samples,
         pages::data_plane::samples,
         pages::deploys::samples,
+        pages::difference::samples,
         pages::domains::samples,
         pages::error::samples,
         pages::gateway::samples,
@@ -30,8 +31,10 @@ fn all(language: Language) -> Vec<Sample> {
         pages::operation::samples,
         pages::overview::samples,
         pages::releases::samples,
+        pages::secrets::samples,
         pages::settings::samples,
         pages::setup::samples,
+        pages::volumes::samples,
     ];
     pages.into_iter().flat_map(|samples| samples(language)).collect()
 }

@@ -105,6 +105,7 @@ fn of_network_and_data(seen: &Seen) -> Vec<(&'static str, Value, Value)> {
         ("networks", inside["shop"].clone(), json!([own(web)])),
         ("container_name", inside["front_door"].clone(), json!([own(web)])),
         ("expose", inside["reaches_back"].clone(), json!(true)),
+        ("links", inside["store"].clone(), json!(backs)),
         ("the name of a service", inside["back"].clone(), json!(backs)),
         ("the name of a service below `internal`", inside["back_internal"].clone(), json!(backs)),
         ("network_mode", json!(seen.back[0]["NetworkSettings"]["Networks"].as_object().unwrap().len()), json!(1)),
