@@ -82,6 +82,8 @@ pub struct AppDetail {
     pub state: AppState,
     pub urls: Vec<String>,
     pub domains: Vec<DomainView>,
+    /// Ports beside HTTP that lead to it.
+    pub ports: Vec<PortView>,
     pub git: GitRemotes,
     pub deploy_branch: Option<String>,
     /// The revision that takes traffic, and the one being rolled out when that differs.
@@ -404,6 +406,18 @@ pub struct SourceDeploy {
     pub base: Option<PlanBase>,
     /// `push` or `upload`.
     pub cause: String,
+}
+
+/// A port of the machine that leads to a service.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct PortView {
+    pub service: String,
+    /// `tcp` or `udp`
+    pub transport: String,
+    /// Inside the container.
+    pub port: u16,
+    /// Where it is reached: `example.com:20000`
+    pub address: String,
 }
 
 /// A volume of an app.

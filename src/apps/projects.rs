@@ -8,7 +8,7 @@ use crate::operations::{Kind, State};
 use crate::pipelines::{Input, recovery::phase};
 use crate::store::{StoreError, Write};
 use crate::tenancy::model::{Domain, Environment, MOST_DOMAINS, default_host, is_platform_host};
-use crate::tenancy::store::{domains, members, projects};
+use crate::tenancy::store::{domains, members, ports, projects};
 
 /// Domains one app may have.
 /// Seconds an app has to be taken down.
@@ -130,7 +130,9 @@ impl Apps {
         } else {
             Vec::new()
         };
+        let given = ports::list(self.store(), &who.tenant, &environment.id).await?;
         Ok(AppDetail {
+            ports: given.iter().map(|port| view::port(port, &self.addresses().domain)).collect(),
             tenant: who.slug.to_string(),
             project: environment.project.to_string(),
             environment: environment.slug.to_string(),

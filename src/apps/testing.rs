@@ -63,6 +63,7 @@ pub(crate) fn over_fake_engine(folder: &Path, store: Store, clock: Clock, random
         data_dir: folder.to_owned(),
         builds: BuildSettings::default(),
         domain: addresses.domain.clone(),
+        own_ports: Vec::new(),
     });
     let ingress = ingress::Client::new(folder.join("ingress.sock"));
     let live = Live { engine, operations, scheduler, deployer, certificates, ingress };

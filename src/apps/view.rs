@@ -1,7 +1,8 @@
 //! From the platform's own values to those the API and the portal show. Pure.
 
 use super::{
-    AppState, InstanceView, OperationLine, OperationView, RevisionView, RolloutServiceView, RolloutView, ServiceView,
+    AppState, InstanceView, OperationLine, OperationView, PortView, RevisionView, RolloutServiceView, RolloutView,
+    ServiceView,
 };
 use crate::kernel::clock::Timestamp;
 use crate::operations::Operation;
@@ -11,7 +12,7 @@ use crate::scheduler::report::{EnvironmentReport, InstanceReport, InstanceState,
 use crate::stack::ServiceKind;
 use crate::stack::diff::diff;
 use crate::stack::lifecycle::Life;
-use crate::tenancy::model::Environment;
+use crate::tenancy::model::{Environment, PublicPort};
 
 /// Healthy and wanted instances of what serves.
 pub(super) fn totals(report: Option<&EnvironmentReport>) -> (u32, u32) {
@@ -21,6 +22,16 @@ pub(super) fn totals(report: Option<&EnvironmentReport>) -> (u32, u32) {
         .iter()
         .filter(|s| s.serving || report.serving.is_none())
         .fold((0, 0), |(healthy, wanted), s| (healthy + s.healthy.min(s.wanted), wanted + s.wanted))
+}
+
+/// A port of the machine.
+pub(super) fn port(port: &PublicPort, domain: &str) -> PortView {
+    PortView {
+        service: port.service.to_string(),
+        transport: port.transport.as_str().to_owned(),
+        port: port.port,
+        address: format!("{domain}:{}", port.published),
+    }
 }
 
 /// The state of an app at a glance.

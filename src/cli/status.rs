@@ -25,6 +25,9 @@ pub(super) async fn run(global: &Global, _args: Status) -> Result<(), Failure> {
     for url in &app.urls {
         println!("  {url}");
     }
+    for port in &app.ports {
+        println!("  {} {} leads to {}:{}", port.transport, port.address, port.service, port.port);
+    }
     for domain in app.domains.iter().filter(|d| d.certificate.state.is_alarm()) {
         let detail = domain.certificate.detail.as_deref().unwrap_or("the certificate has ended");
         println!("  {} {}: {detail}", console::style("certificate of").yellow(), domain.host);

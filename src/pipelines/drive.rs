@@ -201,6 +201,7 @@ impl Deployer {
         };
         let number = releases::insert(&mut tx, job.tenant, new, parts.clock.now(), &parts.random).await?;
         self.give_hosts(&mut tx, job, stack).await?;
+        self.give_ports(&mut tx, job, stack).await?;
         parts.operations.set_revision(&mut tx, &job.operation.id, number).await?;
         tx.commit().await.map_err(StoreError::from)?;
         Ok(number)

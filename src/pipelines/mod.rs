@@ -14,6 +14,7 @@ mod drive;
 mod hosts;
 pub mod input;
 mod manifest;
+mod ports;
 pub mod recovery;
 pub mod settings;
 mod stack;
@@ -51,6 +52,8 @@ pub struct Parts {
     pub builds: BuildSettings,
     /// The platform's own domain: names below it are the platform's to give.
     pub domain: String,
+    /// Ports the platform itself listens on.
+    pub own_ports: Vec<u16>,
 }
 
 /// Carries operations out. Clones share everything.

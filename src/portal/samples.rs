@@ -220,6 +220,12 @@ pub(crate) fn app(state: AppState) -> AppView {
         state,
         urls: if empty { vec![] } else { vec!["https://shop.example.com/".into(), format!("https://{host}/")] },
         domains: vec![domain(host, true), domain("shop.example.com", false)],
+        ports: vec![PortView {
+            service: "queue".into(),
+            transport: "tcp".into(),
+            port: 5672,
+            address: "wharf.example.net:20000".into(),
+        }],
         git: GitRemotes {
             http: "https://wharf.example.net/acme/shop.git".into(),
             ssh: "ssh://git@wharf.example.net:2222/acme/shop.git".into(),

@@ -12,8 +12,8 @@ use crate::releases::{self, Attempt, Kept, store as revisions};
 use crate::stack::Stack;
 use crate::store::{Store, StoreError};
 use crate::tenancy::access::Tenant;
-use crate::tenancy::model::{Domain, Environment};
-use crate::tenancy::store::{domains, projects};
+use crate::tenancy::model::{Domain, Environment, PublicPort};
+use crate::tenancy::store::{domains, ports, projects};
 
 impl From<Attempt> for Version {
     fn from(attempt: Attempt) -> Self {
@@ -34,6 +34,7 @@ pub(super) struct Wish {
     pub environments: BTreeMap<EnvironmentId, Environment>,
     pub domains: Vec<Domain>,
     pub gateway: Everything,
+    pub ports: Vec<PublicPort>,
 }
 
 /// Everything is read anew after so many times that nothing was found to have changed.
@@ -74,7 +75,12 @@ impl Reader {
 
     async fn read_anew(&mut self, store: &Store, running: BTreeSet<OperationId>) -> Result<Wish, StoreError> {
         let gateway = gateway::everything(store).await?;
-        let mut wish = Wish { domains: domains::every(store).await?, gateway, ..Wish::default() };
+        let mut wish = Wish {
+            domains: domains::every(store).await?,
+            ports: ports::every(store).await?,
+            gateway,
+            ..Wish::default()
+        };
         wish.desired.operations = running;
         wish.desired.quotas = revisions::every_quota(store).await?;
         let mut rows = revisions::every_desired(store).await?;

@@ -21,6 +21,7 @@ mod handle;
 pub mod health;
 pub mod https;
 pub mod lint;
+mod listeners;
 pub mod memory;
 pub mod model;
 mod node;
@@ -38,6 +39,7 @@ mod split;
 mod task;
 mod tidy;
 mod traffic;
+mod treatment;
 
 pub use gateway::{check as check_gateway, check_platform as check_gateway_platform};
 pub use handle::{Scheduler, SchedulerParts};

@@ -13,7 +13,7 @@ use super::https;
 use super::plan::analysis::{Latencies, Tally};
 use crate::certificates::model::Serving;
 use crate::ingress;
-use crate::ingress::snapshot::{Route, Settings, Snapshot, VERSION};
+use crate::ingress::snapshot::{Listener, Route, Settings, Snapshot, VERSION};
 use crate::ingress::status::Beat;
 use crate::kernel::error::chain;
 
@@ -98,6 +98,7 @@ pub(super) struct Content {
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct Routes {
     pub(super) routes: Vec<Route>,
+    pub(super) listeners: Vec<Listener>,
     pub(super) containers: BTreeSet<String>,
     /// Settings of the whole data plane.
     pub(super) settings: Settings,
@@ -123,10 +124,16 @@ impl Scheduler {
         self.inner.publication.newest.borrow().as_ref().map_or(0, |s| s.generation)
     }
 
-    /// Makes these routes and settings the newest table, unless they are already.
-    pub(super) fn publish(&self, routes: Vec<Route>, containers: &BTreeSet<String>, settings: Settings) {
+    /// Makes these routes, ports and settings the newest table, unless they are already.
+    pub(super) fn publish(
+        &self,
+        routes: Vec<Route>,
+        listeners: Vec<Listener>,
+        containers: &BTreeSet<String>,
+        settings: Settings,
+    ) {
         let mut content = lock(&self.inner.publication.content);
-        let new = Some(Routes { routes, containers: containers.clone(), settings, suspect: false });
+        let new = Some(Routes { routes, listeners, containers: containers.clone(), settings, suspect: false });
         if content.routes != new {
             content.routes = new;
             self.make_table(&content);
@@ -138,7 +145,7 @@ impl Scheduler {
     pub(super) fn make_table(&self, content: &Content) -> u64 {
         let newest = &self.inner.publication.newest;
         let before = newest.borrow().clone();
-        let Some(Routes { routes, containers, settings, suspect }) = &content.routes else { return 1 };
+        let Some(Routes { routes, listeners, containers, settings, suspect }) = &content.routes else { return 1 };
         let nothing = Arc::default();
         let https = match (&content.https, self.inner.parts.https_port) {
             (Some(https), _) => https,
@@ -154,6 +161,7 @@ impl Scheduler {
             suspect: *suspect,
             settings: settings.clone(),
             routes: routes.clone(),
+            listeners: listeners.clone(),
             ..Snapshot::default()
         };
         https::apply(&mut table, https, self.inner.parts.https_port);

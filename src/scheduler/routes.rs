@@ -6,12 +6,13 @@ use std::net::SocketAddr;
 use super::desired::Wish;
 use super::model::{DesiredEnvironment, Release, Share, Wanted};
 use super::split::Split;
+use super::treatment;
 use crate::engine::Observed;
 use crate::ingress::snapshot::{Owner, PathRewrite, Rewrite, Route, Upstream, UpstreamAddress};
 use crate::kernel::id::EnvironmentId;
 use crate::kernel::name::ServiceName;
 use crate::stack::Stack;
-use crate::stack::model::RouteHost;
+use crate::stack::model::{RouteHost, RouteProtocol};
 use crate::tenancy::model::{Domain, Environment};
 
 /// Where the requests of one domain, or those below one path of it, go.
@@ -24,6 +25,17 @@ struct Lead {
     strip: bool,
     /// `None`: the main one of the service.
     port: Option<u16>,
+    protocol: RouteProtocol,
+    /// As the manifest says it.
+    host: RouteHost,
+}
+
+impl Lead {
+    /// Everything goes to the main port of a service.
+    fn whole(service: &ServiceName) -> Self {
+        let (service, protocol, host) = (service.clone(), RouteProtocol::default(), RouteHost::default());
+        Self { service, path: String::new(), strip: false, port: None, protocol, host }
+    }
 }
 
 /// The routes of all domains, after the routes the platform itself has.
@@ -58,7 +70,7 @@ pub(super) fn routes(
 /// Where a domain leads. What the manifest says of it goes before the service the domain was added for; a service
 /// without routes of its own answers everything on its main port.
 fn leads(domain: &Domain, stack: Option<&Stack>) -> Vec<Lead> {
-    let whole = || vec![Lead { service: domain.service.clone(), path: String::new(), strip: false, port: None }];
+    let whole = || vec![Lead::whole(&domain.service)];
     let Some(stack) = stack else { return whole() };
     let fits = |service: &ServiceName, host: &RouteHost| match host {
         RouteHost::Domain(host) => *host == domain.host,
@@ -94,7 +106,9 @@ fn leads(domain: &Domain, stack: Option<&Stack>) -> Vec<Lead> {
 
 fn lead(service: &ServiceName, route: &crate::stack::model::Route) -> Lead {
     let path = prefix(&route.path);
-    Lead { service: service.clone(), strip: route.strip_path && !path.is_empty(), path, port: Some(route.port) }
+    let strip = route.strip_path && !path.is_empty();
+    let (service, host) = (service.clone(), route.host.clone());
+    Lead { service, strip, path, port: Some(route.port), protocol: route.protocol, host }
 }
 
 fn prefix(path: &str) -> String {
@@ -111,13 +125,20 @@ fn route(
 ) -> Route {
     let serving = desired.serving.as_ref();
     // A new version may listen elsewhere.
-    let port = |c: &Observed| lead.port.or_else(|| desired.service_of(&c.key).and_then(|s| s.port));
+    let port = |c: &Observed| {
+        let service = desired.service_of(&c.key);
+        let said = service
+            .and_then(|s| s.routes.iter().find(|r| r.host == lead.host && prefix(&r.path) == lead.path))
+            .map(|r| r.port);
+        lead.port.and(said).or(lead.port).or_else(|| service.and_then(|s| s.port))
+    };
     let split = Split::of(members, share);
     let mut upstreams: Vec<Upstream> =
         members.iter().filter_map(|c| upstream(c, port(c), split.backend_of(c))).collect();
     upstreams.sort_by(|a, b| a.id.cmp(&b.id));
     let empty_reason = upstreams.is_empty().then(|| empty_reason(&lead.service, desired));
-    Route {
+    let instances = upstreams.len();
+    let mut route = Route {
         id: format!("{}{}", domain.id, lead.path),
         hosts: vec![domain.host.to_string()],
         path_prefix: lead.path.clone(),
@@ -133,7 +154,11 @@ fn route(
         },
         empty_reason,
         ..Route::default()
+    };
+    if let Some(service) = serving.and_then(|r| r.stack.services.get(&lead.service)) {
+        treatment::apply(&mut route, service, lead.protocol, instances);
     }
+    route
 }
 
 fn upstream(container: &Observed, port: Option<u16>, backend: String) -> Option<Upstream> {
@@ -170,7 +195,7 @@ mod tests {
     use crate::kernel::clock::Timestamp;
     use crate::kernel::id::DomainId;
     use crate::kernel::random::Random;
-    use crate::stack::model::{ImageRef, Route as Said, RouteProtocol, Service, ServiceKind};
+    use crate::stack::model::{ImageRef, Route as Said, Service, ServiceKind};
 
     fn domain(host: &str, service: &str, is_default: bool) -> Domain {
         let random = Random::seeded(7);
@@ -226,6 +251,6 @@ mod tests {
     fn an_app_of_one_service_answers_everything() {
         let stack = Stack { services: [(ServiceName::web(), web(&[]))].into(), ..Stack::default() };
         let found = leads(&domain("shop.localhost", "web", true), Some(&stack));
-        assert_eq!(found, [Lead { service: ServiceName::web(), path: String::new(), strip: false, port: None }]);
+        assert_eq!(found, [Lead::whole(&ServiceName::web())]);
     }
 }

@@ -12,6 +12,7 @@ use super::desired::{Reader, Wish};
 use super::gateway;
 use super::handle::{Scheduler, lock};
 use super::lint::{Finding, lint};
+use super::listeners::listeners;
 use super::model::{EngineView, Plan, World};
 use super::plan::plan;
 use super::pressure::relieve;
@@ -174,7 +175,8 @@ impl Scheduler {
         let (EngineView::Seen { containers, .. }, Some(joined)) = (&world.engine, &made.joined) else { return };
         let mut table = routes(std::slice::from_ref(&self.inner.parts.portal), wish, containers, joined, &made.shares);
         gateway::apply(&mut table, wish);
-        self.publish(table, joined, gateway::plane(&wish.gateway.platform));
+        let ports = listeners(wish, containers, joined);
+        self.publish(table, ports, joined, gateway::plane(&wish.gateway.platform));
     }
 
     /// The engine's hints that something has changed become nudges.

@@ -108,6 +108,7 @@ pub async fn run(options: ServeOptions) -> anyhow::Result<()> {
         data_dir: options.data.clone(),
         builds: foundation.settings.builds.clone(),
         domain: options.domain.clone(),
+        own_ports: [Some(ports.http), ports.https, Some(ports.ssh)].into_iter().flatten().collect(),
     });
     let live = Live {
         engine: Arc::clone(&engine),

@@ -100,6 +100,57 @@ pub struct Domain {
     pub is_default: bool,
 }
 
+/// What carries the bytes of a port.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, sqlx::Type)]
+#[serde(rename_all = "lowercase")]
+#[sqlx(rename_all = "lowercase")]
+pub enum Transport {
+    Tcp,
+    Udp,
+}
+
+impl Transport {
+    /// The word for it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Tcp => "tcp",
+            Self::Udp => "udp",
+        }
+    }
+}
+
+impl From<crate::stack::model::Transport> for Transport {
+    fn from(said: crate::stack::model::Transport) -> Self {
+        match said {
+            crate::stack::model::Transport::Tcp => Self::Tcp,
+            crate::stack::model::Transport::Udp => Self::Udp,
+        }
+    }
+}
+
+/// A port of the machine that leads to a service of an environment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PublicPort {
+    pub environment_id: EnvironmentId,
+    pub transport: Transport,
+    pub published: u16,
+    pub service: ServiceName,
+    /// Inside the container.
+    pub port: u16,
+}
+
+impl PublicPort {
+    /// Whether it is what a service wishes for.
+    #[must_use]
+    pub fn serves(&self, service: &ServiceName, wish: &crate::stack::model::Exposure) -> bool {
+        self.service == *service
+            && self.port == wish.port
+            && self.transport == wish.transport.into()
+            && wish.published.is_none_or(|published| published == self.published)
+    }
+}
+
 /// One version of an environment's configuration, without its values.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ConfigVersion {

@@ -195,6 +195,11 @@ impl World {
         Load::start(self.http, &format!("{app}.localhost"), rate)
     }
 
+    /// The name of this Wharf, as the labels of what it makes in Docker have it.
+    pub(crate) fn installation(&self) -> &str {
+        &self.installation
+    }
+
     /// The newest operation of an app.
     pub(crate) fn newest_operation(&self, app: &str) -> Value {
         self.cli(&["ops", "list", "--app", app, "--json"]).ok().json()[0].clone()

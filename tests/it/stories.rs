@@ -12,5 +12,7 @@ mod gateway;
 mod https;
 mod load;
 mod microshop;
+mod plans;
 mod stack_keys;
 mod strategies;
+mod traffic;

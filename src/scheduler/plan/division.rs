@@ -262,7 +262,7 @@ fn is_up(
     (1..=needed).all(|slot| matches!(scene.condition(set, slot, service), Condition::Healthy { .. }))
 }
 
-/// Whether requests reach a service of this kind through the ingress.
+/// Whether requests or connections reach a service through the ingress.
 pub(super) fn is_routed(service: &Service) -> bool {
-    service.kind == ServiceKind::Web
+    service.kind == ServiceKind::Web || !service.exposures.is_empty()
 }

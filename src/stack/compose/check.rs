@@ -4,7 +4,7 @@ use super::finding::{Finding, Place, Sink};
 use super::read::Draft;
 use crate::kernel::name::ServiceName;
 use crate::stack::graph;
-use crate::stack::model::{DependencyCondition, JobStart, Protocol, ServiceKind, Stack, Strategy};
+use crate::stack::model::{DependencyCondition, JobStart, Protocol, RouteProtocol, ServiceKind, Stack, Strategy};
 
 /// Looks at each service, then at all of them together.
 pub(super) fn check(stack: &Stack, drafts: &[(ServiceName, Draft)], sink: &Sink) {
@@ -15,6 +15,7 @@ pub(super) fn check(stack: &Stack, drafts: &[(ServiceName, Draft)], sink: &Sink)
         completes(draft, stack, sink);
     }
     names(drafts, sink);
+    networks(stack, drafts, sink);
     circles(stack, drafts, sink);
     criticality(stack, drafts, sink);
 }
@@ -108,6 +109,11 @@ fn reachable(name: &ServiceName, draft: &Draft, sink: &Sink) {
         let message = format!("the health check of `{name}` asks on a port, and none is known");
         sink.add(Finding::error("missing-key", draft.key_at, message).help("say `x-wharf: {port: …}`"));
     }
+    if service.routes.iter().any(|r| r.protocol == RouteProtocol::Https) {
+        let message = format!("`{name}` speaks HTTPS by itself, and the ingress speaks plain HTTP to services");
+        let help = "name its port for plain HTTP; HTTPS ends at the ingress, with a certificate it gets by itself";
+        sink.add(Finding::error("refused", draft.key_at, message).help(help));
+    }
 }
 
 fn completes(draft: &Draft, stack: &Stack, sink: &Sink) {
@@ -143,6 +149,19 @@ fn names(drafts: &[(ServiceName, Draft)], sink: &Sink) {
                 );
             }
         }
+    }
+}
+
+/// All services of an environment share one network. Whoever wants some kept apart is told that they are not.
+fn networks(stack: &Stack, drafts: &[(ServiceName, Draft)], sink: &Sink) {
+    let pairs = drafts
+        .iter()
+        .enumerate()
+        .flat_map(|(i, (a, draft))| drafts[i + 1..].iter().map(move |(b, _)| (a, b, draft.key_at)));
+    if let Some((a, b, at)) = pairs.into_iter().find(|(a, b, _)| !stack.may_talk(a, b)) {
+        let message = format!("`{a}` and `{b}` share no network, and can reach each other all the same");
+        let help = "all services of an environment are in one network; what must be kept apart belongs into two apps";
+        sink.add(Finding::warning("other-meaning", at, message).help(help));
     }
 }
 

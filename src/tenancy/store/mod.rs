@@ -4,5 +4,6 @@ pub mod config;
 pub mod domains;
 pub mod members;
 pub mod people;
+pub mod ports;
 pub mod projects;
 pub mod secrets;

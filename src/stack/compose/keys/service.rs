@@ -85,7 +85,7 @@ static SERVICE_KEYS: &[Key] = &[
     yes(
         "networks",
         Either(&[Texts, NamesTo(&ATTACHMENT)]),
-        "Networks it joins: who shares none cannot talk.",
+        "Networks it joins. All services of a stack can reach each other; whoever shares no network is warned of it.",
         "[front]",
     ),
     no_unless(
@@ -291,7 +291,7 @@ pub(in crate::stack::compose) static PORT: Section = Section {
         yes("target", Int, "The port inside the container.", "80"),
         yes("published", Text, "The port outside; it makes a route or an exposure.", "'8080'"),
         yes("protocol", Word(&["tcp", "udp"]), "What carries the bytes.", "udp"),
-        yes("app_protocol", Text, "`http`, `h2c`, `grpc`, `https` make a route; any other word an exposure.", "grpc"),
+        yes("app_protocol", Text, "`http`, `h2c`, `grpc` make a route; any other word an exposure.", "grpc"),
         yes("name", Text, "What it is for.", "web"),
         yes("host_ip", Text, "A loopback address: the port is not published. Others make no difference.", "127.0.0.1"),
         idle("mode", Text, "All ports are reached over the ingress."),

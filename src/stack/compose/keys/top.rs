@@ -11,7 +11,12 @@ pub(in crate::stack::compose) static TOP: Section = Section {
         idle("version", Text, "Compose files have had no versions since 2020."),
         yes("include", Either(&[Texts, ListOf(&INCLUDE)]), "Further files whose services belong to the stack.", "[]"),
         yes("volumes", NamesTo(&VOLUME), "Volumes of the environment.", "{data: {}}"),
-        yes("networks", NamesTo(&NETWORK), "Groups of services that may talk to each other.", "{front: {}}"),
+        yes(
+            "networks",
+            NamesTo(&NETWORK),
+            "Groups of services. All services of a stack can reach each other.",
+            "{front: {}}",
+        ),
         yes("configs", NamesTo(&CONFIG), "Files with plain content.", "{settings: {content: 'a=b'}}"),
         yes("secrets", NamesTo(&SECRET), "Secrets of the environment.", "{token: {environment: TOKEN}}"),
         no("models", "the platform runs no language models", "run the model as a service of the stack"),
@@ -57,7 +62,7 @@ pub(in crate::stack::compose) static VOLUME: Section = Section {
 pub(in crate::stack::compose) static NETWORK: Section = Section {
     name: "network",
     keys: &[
-        yes("internal", Bool, "Services that are only in internal networks cannot reach the outside.", "true"),
+        differs("internal", Bool, "Services can reach the outside all the same.", "true"),
         no_unless(
             "driver",
             "environments have one network, made by the platform",

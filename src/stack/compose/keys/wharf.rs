@@ -114,7 +114,7 @@ pub(in crate::stack::compose) static X_ROUTE: Section = Section {
         yes("path", Text, "Paths that begin with this.", "/v1"),
         yes("strip_path", Bool, "Takes the prefix off before the service sees it.", "true"),
         yes("port", Int, "The port of the service; otherwise its main one.", "3000"),
-        yes("protocol", Word(&["http", "h2c", "grpc", "https"]), "What the service speaks there.", "grpc"),
+        yes("protocol", Word(&["http", "h2c", "grpc"]), "What the service speaks there.", "grpc"),
     ],
 };
 

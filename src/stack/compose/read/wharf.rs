@@ -82,9 +82,8 @@ fn long_route(node: &Node, x: &Fields<'_>) -> Option<Route> {
         Some((text, at)) => path_of(&text, at, &f)?,
         None => "/".to_owned(),
     };
-    use RouteProtocol::{Grpc, H2c, Http, Https};
-    let protocol =
-        f.choice("protocol", &["http", "h2c", "grpc", "https"]).map_or(Http, |n| [Http, H2c, Grpc, Https][n]);
+    use RouteProtocol::{Grpc, H2c, Http};
+    let protocol = f.choice("protocol", &["http", "h2c", "grpc"]).map_or(Http, |n| [Http, H2c, Grpc][n]);
     // 0 stands for the main port until that is decided.
     Some(Route {
         host,
