@@ -2,7 +2,6 @@
 //! its ground has moved, and what runs otherwise than it should is told and mended.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use serde_json::Value;
 
@@ -30,14 +29,15 @@ fn write(dir: &Path, text: &str) -> String {
     file.display().to_string()
 }
 
-/// The container that runs a service now.
+/// The one container that runs a service, when the one before it is gone.
 fn container(world: &World, service: &str) -> String {
-    let mut all = Command::new("docker");
-    all.args(["ps", "--quiet", "--filter", &format!("label=wharf.service={service}")]);
-    all.args(["--filter", &format!("label=wharf.installation={}", world.installation())]);
-    let found = done(all, "").ok().out;
-    assert_eq!(found.lines().count(), 1, "{service}: {found}");
-    found.trim().to_owned()
+    until(&format!("one container of {service} runs"), || {
+        let mut all = docker(Path::new("/var/run/docker.sock"));
+        all.args(["ps", "--quiet", "--filter", &format!("label=wharf.service={service}")]);
+        all.args(["--filter", &format!("label=wharf.installation={}", world.installation())]);
+        let found = done(all, "").ok().out;
+        (found.lines().count() == 1).then(|| found.trim().to_owned())
+    })
 }
 
 fn changes(plan: &Value) -> Vec<String> {
