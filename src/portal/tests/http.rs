@@ -244,7 +244,9 @@ async fn every_link_and_form_of_every_page_leads_to_a_route() {
     for sample in super::all(Language::English) {
         let document = Document::parse(&sample.html).expect("it is well-formed");
         for tag in &document.tags {
-            let form = tag.get("action").map(|path| (path, Method::POST));
+            // Forms that only choose what is shown say so.
+            let asks = tag.get("method") == Some("get");
+            let form = tag.get("action").map(|path| (path, if asks { Method::GET } else { Method::POST }));
             let links = ["href", "src", "hx-get", "data-log"].into_iter().filter_map(|name| tag.get(name));
             for (link, method) in links.map(|path| (path, Method::GET)).chain(form) {
                 let path = link.split(['?', '#']).next().unwrap_or_default();

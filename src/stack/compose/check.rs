@@ -158,6 +158,10 @@ fn networks(stack: &Stack, drafts: &[(ServiceName, Draft)], sink: &Sink) {
         .iter()
         .enumerate()
         .flat_map(|(i, (a, draft))| drafts[i + 1..].iter().map(move |(b, _)| (a, b, draft.key_at)));
+    // With a network that is not there, nobody knows who shares what.
+    if sink.has_errors() {
+        return;
+    }
     if let Some((a, b, at)) = pairs.into_iter().find(|(a, b, _)| !stack.may_talk(a, b)) {
         let message = format!("`{a}` and `{b}` share no network, and can reach each other all the same");
         let help = "all services of an environment are in one network; what must be kept apart belongs into two apps";

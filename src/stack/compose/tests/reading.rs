@@ -383,10 +383,35 @@ fn commands_are_cut_into_words_without_a_shell() {
 }
 
 #[test]
+fn a_name_of_a_link_is_given_to_one_service_only() {
+    let text =
+        "services: {x: {image: i}, y: {image: i}, a: {image: i, links: ['x:db']}, b: {image: i, links: ['y:db']}}";
+    let wrong = grave(&read(text));
+    assert_eq!(wrong, ["error[contradiction] 1:99 the name `db` stands for `x` and for `y`"]);
+}
+
+#[test]
+fn who_speaks_https_by_itself_is_refused() {
+    let text = "services: {s: {image: i, ports: [{target: 443, published: '443', app_protocol: https}]}}";
+    let wrong = grave(&read(text));
+    assert_eq!(
+        wrong,
+        ["error[refused] 1:12 `s` speaks HTTPS by itself, and the ingress speaks plain HTTP to services"]
+    );
+}
+
+#[test]
+fn services_that_share_no_network_are_told_that_they_can_talk() {
+    let text = "services: {a: {image: i, networks: [n]}, b: {image: i, networks: [m]}}\nnetworks: {n: {}, m: {}}";
+    let told = said(&read(text));
+    assert!(told.iter().any(|t| t.contains("`a` and `b` share no network")), "{told:?}");
+}
+
+#[test]
 fn names_the_platform_cannot_have_become_near_ones() {
     let s = stack("services: {My_DB: {image: i}, s: {image: i, depends_on: [My_DB], links: ['My_DB:db']}}");
     let db = one(&s, "my-db");
-    assert_eq!(db.aliases.iter().collect::<Vec<_>>(), ["My_DB"]);
+    assert_eq!(db.aliases.iter().collect::<Vec<_>>(), ["My_DB", "db"]);
     assert!(one(&s, "s").depends_on.contains_key(&"my-db".parse().expect("a name")));
     let same = grave(&read("services: {a_b: {image: i}, a.b: {image: i}}"));
     assert_eq!(same, ["error[bad-name] 1:29 the services `a_b` and `a.b` would both be called `a-b`"]);
