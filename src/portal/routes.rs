@@ -8,8 +8,9 @@ use tower_http::compression::predicate::{DefaultPredicate, NotForContentType, Pr
 use super::PortalState;
 use super::outer::{FACE, finish};
 use super::pages::{
-    account, apps, config, data_plane, deploys, difference, domains, error, gateway, home, login, logs, members, new_app,
-    new_organisation, new_person, operation, overview, releases, rollout, secrets, settings, setup, statics, volumes,
+    account, apps, config, data_plane, deploys, difference, domains, error, gateway, home, login, logs, members,
+    new_app, new_organisation, new_person, operation, overview, releases, rollout, secrets, settings, setup, statics,
+    volumes,
 };
 use crate::api::access::{Account, Mounted, Operator, Permission, Public, Routes, Within};
 
