@@ -30,7 +30,7 @@ fn treated_as(service: &Service, other: &Service) -> Service {
         depends_on: other.depends_on.clone(),
         criticality: other.criticality,
         care: other.care,
-        restart: other.restart.clone(),
+        restart: other.restart,
         rollout: other.rollout.clone(),
         slo: other.slo.clone(),
         traffic: other.traffic.clone(),
