@@ -10,7 +10,7 @@ const FLOORS: [&[&str]; 10] = [
     &["tenancy"],
     &["releases", "operations", "engine", "ingress", "certificates", "gateway"],
     &["scheduler", "builds"],
-    &["pipelines"],
+    &["pipelines", "jobs"],
     &["apps"],
     &["git", "api"],
     &["portal"],

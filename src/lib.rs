@@ -10,6 +10,7 @@ pub mod engine;
 pub mod gateway;
 pub mod git;
 pub mod ingress;
+pub mod jobs;
 pub mod kernel;
 pub mod operations;
 pub mod pipelines;

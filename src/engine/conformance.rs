@@ -128,6 +128,7 @@ fn checks() -> Vec<(&'static str, Check)> {
         ("networks", |s, o| Box::pin(networks(s, o))),
         ("volumes", |s, o| Box::pin(data::volumes(s, o))),
         ("commands inside", |s, o| Box::pin(data::exec(s, o))),
+        ("paths", |s, o| Box::pin(data::paths(s, o))),
         ("images", |s, o| Box::pin(images(s, o))),
         ("foreign containers", |s, o| Box::pin(foreign(s, o))),
         ("change hints", |s, o| Box::pin(changes(s, o))),

@@ -1,5 +1,6 @@
 //! The part of the conformance suite about data and about commands inside containers.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::conformance::{Program, Subject, spec};
@@ -13,6 +14,7 @@ fn mount(owner: &Owner, name: &str) -> VolumeMount {
         read_only: false,
         subpath: None,
         no_copy: false,
+        shared_folder: None,
     }
 }
 
@@ -41,6 +43,27 @@ pub(super) async fn volumes(subject: &dyn Subject, owner: Owner) {
     engine.remove_volume(&volume).await.unwrap();
     engine.remove_volume(&volume).await.unwrap();
     assert_eq!(seen().await, []);
+}
+
+/// Files are found in a container that has ended, and a shared folder is there for all.
+pub(super) async fn paths(subject: &dyn Subject, owner: Owner) {
+    let engine = subject.engine();
+    let shared = VolumeMount {
+        target: "/shared".to_owned(),
+        labels: BTreeMap::new(),
+        shared_folder: Some("all".to_owned()),
+        ..mount(&owner, "shared")
+    };
+    let volume = shared.volume.clone();
+    let spec = InstanceSpec { mounts: vec![shared], ..spec(subject, &owner, "paths", Program::Forever) };
+    let id = engine.start(&spec).await.unwrap();
+    assert!(engine.has_path(&id, "/shared/all").await.unwrap());
+    assert!(!engine.has_path(&id, "/no/such/path").await.unwrap());
+    engine.stop(&id, 1).await.unwrap();
+    assert!(engine.has_path(&id, "/shared/all").await.unwrap(), "also when it has ended");
+    engine.remove(&id).await.unwrap();
+    assert!(matches!(engine.has_path(&id, "/shared/all").await, Err(EngineError::NotFound(_))));
+    engine.remove_volume(&volume).await.unwrap();
 }
 
 pub(super) async fn exec(subject: &dyn Subject, owner: Owner) {

@@ -59,6 +59,8 @@ pub trait Engine: Send + Sync {
     /// Runs a command inside a running container, as its user and in its environment. While an earlier one of the same
     /// container still runs, none is begun and [`ExecEnd::StillRunning`] is the answer.
     fn exec<'a>(&'a self, id: &'a str, command: &'a [String], within: Duration) -> EngineFuture<'a, ExecEnd>;
+    /// Whether there is a file or folder of this absolute path in a container, running or not.
+    fn has_path<'a>(&'a self, id: &'a str, path: &'a str) -> EngineFuture<'a, bool>;
     /// The TCP sockets it listens on, as `address:port` seen inside its network namespace.
     fn listening<'a>(&'a self, id: &'a str) -> EngineFuture<'a, Vec<std::net::SocketAddr>>;
     /// Builds an image; the stream ends after [`BuildEvent::Built`] or with an error. Dropping it stops the build.

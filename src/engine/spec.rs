@@ -66,6 +66,8 @@ pub struct VolumeMount {
     pub subpath: Option<String>,
     /// Whether an empty volume stays empty, instead of being filled with what the image has there.
     pub no_copy: bool,
+    /// A folder in it that is made before the start, and in which every user may write, as in `/tmp`.
+    pub shared_folder: Option<String>,
 }
 
 /// A file put into a container before it starts.

@@ -9,7 +9,7 @@ use crate::store::StoreError;
 use crate::tenancy::access::Tenant;
 
 /// Lines read at a time.
-const PAGE: u32 = 500;
+pub(super) const PAGE: u32 = 500;
 
 /// What a follower sees.
 #[derive(Debug, Clone, PartialEq, Eq)]

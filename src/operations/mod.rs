@@ -178,6 +178,34 @@ impl Operations {
         Ok(())
     }
 
+    /// Forgets one that has ended, with its log.
+    ///
+    /// # Errors
+    /// When the database cannot be written.
+    pub async fn forget(&self, tx: &mut Write, id: &OperationId) -> Result<(), StoreError> {
+        store::remove(tx, id).await
+    }
+
+    /// The revisions that operations under way need.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn revisions_under_way(
+        &self,
+        tenant: &Tenant,
+        environment: &EnvironmentId,
+    ) -> Result<Vec<i64>, StoreError> {
+        store::revisions_under_way(&self.inner.store, tenant, environment).await
+    }
+
+    /// The lines of one after `after`, at most a page of them.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn lines(&self, tenant: &Tenant, id: &OperationId, after: i64) -> Result<Vec<model::Line>, StoreError> {
+        store::lines(&self.inner.store, tenant, id, after, follow::PAGE).await
+    }
+
     /// Whether its deadline has passed.
     #[must_use]
     pub fn is_late(&self, operation: &Operation) -> bool {

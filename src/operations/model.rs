@@ -29,6 +29,8 @@ pub enum Kind {
     Start,
     /// A one-off command.
     Run,
+    /// A run of a job or workflow.
+    Job,
     /// The app goes with all it has.
     Destroy,
 }
@@ -46,6 +48,7 @@ impl Kind {
             Self::Stop => "stop",
             Self::Start => "start",
             Self::Run => "run",
+            Self::Job => "job",
             Self::Destroy => "destroy",
         }
     }

@@ -141,9 +141,10 @@ pub(super) async fn list(
     limit: u32,
 ) -> Result<Vec<Operation>, StoreError> {
     let tenant = tenant.id();
-    // Ids sort by age, so that the id itself is the cursor.
+    // Ids sort by age, so that the id itself is the cursor. Jobs have lists of their own: one that runs every minute
+    // would fill this one.
     Ok(select!(
-        "WHERE tenant_id = ? AND environment_id = ? AND (? IS NULL OR id < ?) ORDER BY id DESC LIMIT ?",
+        "WHERE tenant_id = ? AND environment_id = ? AND kind <> 'job' AND (? IS NULL OR id < ?) ORDER BY id DESC LIMIT ?",
         tenant,
         environment,
         before,
@@ -156,6 +157,22 @@ pub(super) async fn list(
 
 pub(super) async fn abandoned(store: &Store, boot: &str) -> Result<Vec<Operation>, StoreError> {
     Ok(select!("WHERE state IN ('queued', 'running') AND boot <> ? ORDER BY id", boot).fetch_all(store.read()).await?)
+}
+
+pub(super) async fn revisions_under_way(
+    store: &Store,
+    tenant: &Tenant,
+    environment: &EnvironmentId,
+) -> Result<Vec<i64>, StoreError> {
+    let tenant = tenant.id();
+    Ok(sqlx::query_scalar!(
+        r#"SELECT DISTINCT revision AS "revision!: i64" FROM operations
+           WHERE tenant_id = ? AND environment_id = ? AND state IN ('queued', 'running') AND revision IS NOT NULL"#,
+        tenant,
+        environment
+    )
+    .fetch_all(store.read())
+    .await?)
 }
 
 pub(super) async fn past_deadline(store: &Store, now: Timestamp) -> Result<Vec<Operation>, StoreError> {

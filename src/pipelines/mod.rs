@@ -103,6 +103,7 @@ impl Deployer {
                     self.parts.operations.log(&operation.id).notice("the control plane was restarted; going on").await;
                     taken_up.push(operation);
                 }
+                recovery::Decision::Leave => {}
                 recovery::Decision::Fail(reason) => {
                     self.clean_up(&operation).await;
                     self.parts.operations.finish(&operation.id, State::Failed, &reason).await?;

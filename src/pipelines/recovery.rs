@@ -1,7 +1,7 @@
 //! What becomes of an operation whose process has died. Pure.
 
 use super::input::Input;
-use crate::operations::Operation;
+use crate::operations::{Kind, Operation};
 
 /// The phases an operation can be found in.
 pub mod phase {
@@ -30,11 +30,16 @@ pub enum Decision {
     GoOn,
     /// End it, for this reason.
     Fail(String),
+    /// The room of jobs takes it up.
+    Leave,
 }
 
 /// Goes on where doing a step again does no harm; ends it with the reason where a person should decide.
 #[must_use]
 pub fn decide(operation: &Operation) -> Decision {
+    if operation.kind == Kind::Job {
+        return Decision::Leave;
+    }
     let fail = |text: &str| Decision::Fail(format!("the control plane was restarted while {text}"));
     let Ok(input) = serde_json::from_str::<Input>(&operation.input) else {
         return fail("this ran, and its record cannot be read by this version; do it again");

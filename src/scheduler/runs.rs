@@ -86,6 +86,22 @@ impl Scheduler {
         command: Vec<String>,
         operation: &OperationId,
     ) -> Result<InstanceSpec, String> {
+        self.numbered_task_spec(owner, revision, service, Some(command), (operation, 0)).await
+    }
+
+    /// The same for one of several containers of an operation, told from the others by a serial. Without a command it
+    /// has the service's own.
+    ///
+    /// # Errors
+    /// A sentence for the person whose it is.
+    pub async fn numbered_task_spec(
+        &self,
+        owner: &Owner,
+        revision: &Revision,
+        service: &ServiceName,
+        command: Option<Vec<String>>,
+        (operation, serial): (&OperationId, u32),
+    ) -> Result<InstanceSpec, String> {
         let parts = &self.inner.parts;
         let known = || revision.stack.services.keys().map(ToString::to_string).collect::<Vec<_>>().join(", ");
         let found =
@@ -98,7 +114,7 @@ impl Scheduler {
             .map_err(|e| format!("the app cannot be read: {}", chain(&e)))?
             .ok_or("the app is gone")?;
         let values = self.values(owner, found, &revision.stack, revision.config_version).await?;
-        let key = spec::task_key(owner, service, revision.number);
+        let key = spec::task_key(owner, service, revision.number, serial);
         let source = values.source(&parts.apps_env, owner, &environment, &revision.stack);
         let task = source.task(key, found, command, operation)?;
         let network = network_name(&owner.environment);

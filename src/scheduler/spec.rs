@@ -102,6 +102,7 @@ impl Source<'_> {
             read_only: mount.read_only,
             subpath: mount.subpath.clone(),
             no_copy: mount.no_copy,
+            shared_folder: None,
         };
         service.mounts.iter().map(one).collect()
     }
@@ -135,7 +136,8 @@ impl Source<'_> {
         })
     }
 
-    /// A container that runs one command in the image and environment of a service, to its end.
+    /// A container that runs one command in the image and environment of a service, to its end; the service's own one
+    /// when none is said.
     ///
     /// # Errors
     /// What it needs and does not have, in a sentence.
@@ -143,20 +145,25 @@ impl Source<'_> {
         &self,
         key: InstanceKey,
         service: &Service,
-        command: Vec<String>,
+        command: Option<Vec<String>>,
         operation: &OperationId,
     ) -> Result<InstanceSpec, String> {
+        let instance = self.instance(&key, service)?;
+        let (entrypoint, command) = match command {
+            // The image's entry point would take the command as its arguments.
+            Some(command) => (Some(command), Some(Vec::new())),
+            None => (instance.entrypoint.clone(), instance.command.clone()),
+        };
         Ok(InstanceSpec {
             hostname: format!("{}-run", key.service),
             role: Role::Task,
-            // The image's entry point would take the command as its arguments.
-            entrypoint: Some(command),
-            command: Some(Vec::new()),
+            entrypoint,
+            command,
             // Nobody calls it by the service's name.
             aliases: Vec::new(),
             tty: false,
             operation: Some(operation.clone()),
-            ..self.instance(&key, service)?
+            ..instance
         })
     }
 }
@@ -178,14 +185,14 @@ fn aliases(name: &ServiceName, service: &Service) -> Vec<String> {
     all
 }
 
-/// The key of a one-off container of a release.
+/// The key of a one-off container of a release; the serial tells those of one operation from each other.
 #[must_use]
-pub(super) fn task_key(owner: &Owner, service: &ServiceName, revision: i64) -> InstanceKey {
+pub(super) fn task_key(owner: &Owner, service: &ServiceName, revision: i64, serial: u32) -> InstanceKey {
     InstanceKey {
         environment: owner.environment.clone(),
         service: service.clone(),
         revision,
         generation: 0,
-        slot: TASK_SLOT,
+        slot: serial,
     }
 }

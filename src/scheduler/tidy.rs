@@ -83,6 +83,8 @@ impl Scheduler {
             let attempts = row.serving.into_iter().chain(row.target.map(|(a, _)| a)).chain(row.warm.map(|w| w.attempt));
             wanted.extend(attempts.map(|a| a.revision));
         }
+        // A job goes on in the release it began with.
+        wanted.extend(self.inner.parts.operations.revisions_under_way(tenant, environment).await?);
         let known = Arc::clone(&lock(&self.inner.wish));
         let planned = known.desired.environments.get(environment);
         wanted.extend(planned.iter().flat_map(|e| e.releases().map(|r| r.version.revision)));

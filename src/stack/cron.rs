@@ -63,12 +63,39 @@ impl Cron {
     /// Whether a moment of local time, exact to the minute, stands in the table.
     #[must_use]
     pub fn matches(&self, minute: u8, hour: u8, day: u8, month: u8, weekday: u8) -> bool {
-        let has = |set: u64, n: u8| n < 64 && set & (1 << n) != 0;
+        self.has_minute(minute) && self.has_hour(hour) && self.has_day(day, month, weekday)
+    }
+
+    /// Whether it has this minute of its hours.
+    #[must_use]
+    pub fn has_minute(&self, minute: u8) -> bool {
+        has(self.minutes, minute)
+    }
+
+    /// Whether it has this hour of its days.
+    #[must_use]
+    pub fn has_hour(&self, hour: u8) -> bool {
+        has(self.hours, hour)
+    }
+
+    /// Whether it has all hours.
+    #[must_use]
+    pub fn is_every_hour(&self) -> bool {
+        (0..24).all(|hour| self.has_hour(hour))
+    }
+
+    /// Whether it has this day.
+    #[must_use]
+    pub fn has_day(&self, day: u8, month: u8, weekday: u8) -> bool {
         let by_date = has(self.days, day);
         let by_week = has(self.weekdays, weekday);
-        let day = if self.either_day { by_date || by_week } else { by_date && by_week };
-        has(self.minutes, minute) && has(self.hours, hour) && has(self.months, month) && day
+        let by_day = if self.either_day { by_date || by_week } else { by_date && by_week };
+        has(self.months, month) && by_day
     }
+}
+
+fn has(set: u64, n: u8) -> bool {
+    n < 64 && set & (1 << n) != 0
 }
 
 impl fmt::Display for Cron {

@@ -5,6 +5,8 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
+use bollard::query_parameters::{ContainerArchiveInfoOptionsBuilder, UploadToContainerOptionsBuilder};
+
 use super::{DockerEngine, convert, errors};
 use crate::engine::{ContainerFile, EngineError, InstanceSpec};
 use crate::kernel::secret::Secret;
@@ -31,8 +33,28 @@ impl DockerEngine {
         Cow::Owned(spec)
     }
 
-    /// Puts the files into a container that was created; doing it twice does no harm.
+    /// Whether there is a file or folder of this path.
+    pub(super) async fn path_is_there(&self, id: &str, path: &str) -> Result<bool, EngineError> {
+        self.inspect_own(id).await?;
+        let options = ContainerArchiveInfoOptionsBuilder::new().path(path).build();
+        match self.client().await?.get_container_archive_info(id, Some(options)).await {
+            Ok(_) => Ok(true),
+            // The container was there a moment ago.
+            Err(e) if errors::status(&e) == Some(404) => Ok(false),
+            Err(e) => Err(errors::engine(&e, path)),
+        }
+    }
+
+    /// Puts folders and files into a container that was created; doing it twice does no harm.
     pub(super) async fn furnish(&self, id: &str, spec: &InstanceSpec) -> Result<(), EngineError> {
+        for mount in &spec.mounts {
+            if let Some(folder) = &mount.shared_folder {
+                let archive = shared_folder(folder);
+                let archive =
+                    archive.map_err(|e| EngineError::Refused(format!("the folder `{folder}` cannot be packed: {e}")))?;
+                self.send(id, &mount.target, archive).await?;
+            }
+        }
         if !spec.container.read_only {
             return self
                 .upload(id, "/", spec.files.iter().map(|f| (f.path.trim_start_matches('/'), f)).collect())
@@ -56,10 +78,25 @@ impl DockerEngine {
             return Ok(());
         }
         let archive = archive(&files).map_err(|e| EngineError::Refused(format!("its files cannot be packed: {e}")))?;
-        let options = bollard::query_parameters::UploadToContainerOptionsBuilder::new().path(to).build();
+        self.send(id, to, archive).await
+    }
+
+    async fn send(&self, id: &str, to: &str, archive: Vec<u8>) -> Result<(), EngineError> {
+        let options = UploadToContainerOptionsBuilder::new().path(to).build();
         let body = bollard::body_full(archive.into());
         self.client().await?.upload_to_container(id, Some(options), body).await.map_err(|e| errors::engine(&e, id))
     }
+}
+
+/// A folder in which every user may write, and none removes what is another's.
+fn shared_folder(name: &str) -> std::io::Result<Vec<u8>> {
+    let mut archive = tar::Builder::new(Vec::new());
+    let mut header = tar::Header::new_gnu();
+    header.set_entry_type(tar::EntryType::Directory);
+    header.set_size(0);
+    header.set_mode(0o1777);
+    archive.append_data(&mut header, name, std::io::empty())?;
+    archive.into_inner()
 }
 
 /// Files under the names they have in the archive.

@@ -189,6 +189,9 @@ impl Engine for DockerEngine {
     fn exec<'a>(&'a self, id: &'a str, command: &'a [String], within: Duration) -> EngineFuture<'a, ExecEnd> {
         Box::pin(self.run_inside(id, command, within))
     }
+    fn has_path<'a>(&'a self, id: &'a str, path: &'a str) -> EngineFuture<'a, bool> {
+        Box::pin(self.path_is_there(id, path))
+    }
     fn listening<'a>(&'a self, id: &'a str) -> EngineFuture<'a, Vec<std::net::SocketAddr>> {
         Box::pin(self.listening_sockets(id))
     }

@@ -75,6 +75,13 @@ impl Engine for FakeEngine {
             entered.leave(end)
         })
     }
+    fn has_path<'a>(&'a self, id: &'a str, path: &'a str) -> EngineFuture<'a, bool> {
+        Box::pin(async {
+            let entered = self.enter(Call::Exec).await?;
+            let found = self.present().0.has_path(id, path)?;
+            entered.leave(found)
+        })
+    }
     fn listening<'a>(&'a self, id: &'a str) -> EngineFuture<'a, Vec<std::net::SocketAddr>> {
         Box::pin(self.listening_of(id))
     }

@@ -27,6 +27,13 @@ impl World {
         Ok(())
     }
 
+    /// Has the files it was given, and all that could be in its volumes.
+    pub(super) fn has_path(&mut self, id: &str, path: &str) -> Result<bool, EngineError> {
+        let spec = &self.own(id)?.spec;
+        let below = |target: &str| path.strip_prefix(target).is_some_and(|rest| rest.starts_with('/'));
+        Ok(spec.files.iter().any(|f| f.path == path) || spec.mounts.iter().any(|m| below(&m.target)))
+    }
+
     /// Knows `true`, `false` and `sleep`, which never ends; every other program is missing.
     pub(super) fn exec(&mut self, id: &str, command: &[String]) -> Result<ExecEnd, EngineError> {
         if !matches!(self.own(id)?.state, ContainerState::Running { .. }) {

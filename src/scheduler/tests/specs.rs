@@ -126,8 +126,8 @@ fn a_task_replaces_the_entry_point_and_answers_to_no_name() {
     let operation = crate::kernel::id::OperationId::new(Timestamp(1), &random);
     let name = "web".parse().expect("a name");
     let web = &stack.services[&name];
-    let key = spec::task_key(&owner, &name, 3);
-    let task = source.task(key, web, vec!["ls".into(), "-l".into()], &operation).expect("it has all");
+    let key = spec::task_key(&owner, &name, 3, 0);
+    let task = source.task(key, web, Some(vec!["ls".into(), "-l".into()]), &operation).expect("it has all");
     assert_eq!(task.entrypoint, Some(vec!["ls".to_owned(), "-l".to_owned()]));
     assert_eq!((task.command, task.aliases, task.role), (Some(vec![]), vec![], Role::Task));
     assert_eq!((task.limits, task.operation), (web.limits.clone(), Some(operation)));

@@ -120,6 +120,15 @@ pub struct Workflow {
     /// When it starts by itself. Absent: on request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub schedule: Option<Schedule>,
+    /// What happens to a run whose time passed while the platform was down.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub misfire: Misfire,
+    /// What happens when its time comes while the last run is still under way.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub overlap: Overlap,
+    /// Past runs kept with their logs. Absent: as many as of a job.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub history: Option<u32>,
     /// Parameters, which steps see as environment variables.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub parameters: BTreeMap<VariableName, WorkflowInput>,
@@ -151,12 +160,15 @@ pub struct WorkflowStep {
     /// The argument vector. Absent: the service's own command.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub command: Option<Vec<String>>,
-    /// Steps that must have ended with success.
+    /// Steps that must have ended, with success unless `trigger` says otherwise.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub needs: Vec<String>,
     /// Runs once for each of these, with the value in `WHARF_ITEM`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub for_each: Vec<String>,
+    /// What of the steps it needs makes it run.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub trigger: StepTrigger,
     /// Only when this holds. Absent: always.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub condition: Option<StepCondition>,
@@ -174,6 +186,19 @@ pub struct WorkflowStep {
     /// Whether the workflow goes on when it fails.
     #[serde(default, skip_serializing_if = "is_default")]
     pub allow_failure: bool,
+}
+
+/// How the steps it needs must have ended for a step to run.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum StepTrigger {
+    /// All with success.
+    #[default]
+    OnSuccess,
+    /// One of them with a failure: to clean up, or to tell somebody.
+    OnFailure,
+    /// In whatever way.
+    Always,
 }
 
 /// A comparison that decides whether a step runs.

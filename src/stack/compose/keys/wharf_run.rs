@@ -160,18 +160,11 @@ pub(in crate::stack::compose) static X_WORKFLOW: Section = Section {
     name: "x_workflow",
     keys: &[
         yes("description", Text, "What it does.", "Nightly work"),
-        yes("schedule", Either(&[Text, Of(&X_CRON)]), "When it starts by itself.", "'@daily'"),
+        yes("schedule", Either(&[Text, Of(&X_SCHEDULE)]), "When it starts by itself.", "'@daily'"),
+        yes("history", Int, "Past runs that are kept.", "5"),
         yes("parameters", NamesTo(&X_PARAMETER), "What steps see as environment variables.", "{DAY: {default: today}}"),
         yes("steps", NamesTo(&X_WORKFLOW_STEP), "The steps.", "{dump: {service: s}}"),
         yes("deadline", Duration, "How long a run may take.", "2h"),
-    ],
-};
-
-pub(in crate::stack::compose) static X_CRON: Section = Section {
-    name: "x_cron",
-    keys: &[
-        yes("cron", Text, "Minute, hour, day, month, weekday; or `@hourly`, `@daily`, …", "'15 3 * * *'"),
-        yes("zone", Text, "The time zone; otherwise UTC.", "Europe/Berlin"),
     ],
 };
 
@@ -188,14 +181,19 @@ pub(in crate::stack::compose) static X_WORKFLOW_STEP: Section = Section {
     keys: &[
         yes("service", Text, "Whose image, environment and limits.", "s"),
         yes("command", Command, "The command; otherwise the service's.", "[dump]"),
-        yes("needs", Texts, "Steps that must have succeeded.", "[first]"),
+        yes("needs", Texts, "Steps that must have ended first, with success unless `when` says otherwise.", "[first]"),
         yes("for_each", Texts, "Runs once for each, with the value in `WHARF_ITEM`.", "[a, b]"),
-        yes("when", Text, "Only when `NAME == text` or `NAME != text` holds for a parameter.", "DAY == today"),
+        yes(
+            "when",
+            Text,
+            "`on_success`, `on_failure` or `always`: how what it needs must have ended; and `NAME == text` or `NAME != text` for a parameter.",
+            "on_failure and DAY == today",
+        ),
         yes("environment", Pairs, "Further environment.", "{MODE: fast}"),
         yes("retries", Int, "Repeats of what failed.", "2"),
         yes("retry_delay", Duration, "Time before the first repeat; doubles.", "10s"),
         yes("deadline", Duration, "How long it may take.", "10m"),
-        yes("artifacts", Texts, "Files that later steps may read.", "[out.sql]"),
+        yes("artifacts", Texts, "Files it leaves in `WHARF_ARTIFACTS` for later steps.", "[out.sql]"),
         yes("allow_failure", Bool, "The workflow goes on when it fails.", "true"),
     ],
 };

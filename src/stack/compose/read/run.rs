@@ -22,17 +22,7 @@ pub(super) fn read(x: &Fields<'_>, cx: &Cx<'_>, stack: &Stack, draft: &mut Draft
         job.start = JobStart::Schedule;
         if node.as_map().is_some() {
             if let Some(f) = x.open_at("schedule", &keys::X_SCHEDULE) {
-                job.schedule = schedule(&f, "cron", "zone");
-                if f.get("cron").is_none() {
-                    f.missing("cron", "'@daily'");
-                }
-                job.misfire =
-                    if f.choice("misfire", &["skip", "once"]) == Some(1) { Misfire::Once } else { Misfire::Skip };
-                job.overlap = match f.choice("overlap", &["skip", "replace", "allow"]) {
-                    Some(1) => Overlap::Replace,
-                    Some(2) => Overlap::Allow,
-                    _ => Overlap::Skip,
-                };
+                (job.schedule, job.misfire, job.overlap) = start(&f);
             }
         } else {
             job.schedule = table(x, "schedule").map(|cron| Schedule { cron, zone: "UTC".to_owned() });
@@ -42,6 +32,20 @@ pub(super) fn read(x: &Fields<'_>, cx: &Cx<'_>, stack: &Stack, draft: &mut Draft
     if let Some(f) = x.open_at("backup", &keys::X_BACKUP) {
         draft.service.backup = backup(&f, cx, stack, draft);
     }
+}
+
+/// When something starts by itself, and what happens when that is not possible.
+pub(super) fn start(f: &Fields<'_>) -> (Option<Schedule>, Misfire, Overlap) {
+    if f.get("cron").is_none() {
+        f.missing("cron", "'@daily'");
+    }
+    let misfire = if f.choice("misfire", &["skip", "once"]) == Some(1) { Misfire::Once } else { Misfire::Skip };
+    let overlap = match f.choice("overlap", &["skip", "replace", "allow"]) {
+        Some(1) => Overlap::Replace,
+        Some(2) => Overlap::Allow,
+        _ => Overlap::Skip,
+    };
+    (schedule(f, "cron", "zone"), misfire, overlap)
 }
 
 fn read_job(f: &Fields<'_>) -> Job {

@@ -8,7 +8,7 @@ use crate::stack::compose::fields::{Fields, nearest, scalar};
 use crate::stack::compose::finding::{Finding, Place};
 use crate::stack::compose::keys;
 use crate::stack::model::{
-    Generator, GeneratorKind, Input, ResourceName, Retry, StepCondition, Workflow, WorkflowInput, WorkflowStep,
+    Generator, GeneratorKind, Input, ResourceName, Retry, StepCondition, StepTrigger, Workflow, WorkflowInput, WorkflowStep,
 };
 
 /// Characters of a value that is made up, unless said otherwise.
@@ -88,17 +88,22 @@ fn workflow(f: &Fields<'_>, key_at: Place, cx: &Cx<'_>) -> Workflow {
     let mut w = Workflow {
         description: f.text("description"),
         deadline_seconds: f.seconds("deadline", LONGEST),
+        history: f.int("history", 0, 1_000),
         ..Workflow::default()
     };
-    w.schedule = match f.get("schedule") {
+    match f.get("schedule") {
         Some(node) if node.as_map().is_some() => {
-            f.open_at("schedule", &keys::X_CRON).and_then(|s| super::run::schedule(&s, "cron", "zone"))
+            if let Some(s) = f.open_at("schedule", &keys::X_SCHEDULE) {
+                (w.schedule, w.misfire, w.overlap) = super::run::start(&s);
+            }
         }
-        Some(_) => f
-            .read("schedule", |t| crate::stack::cron::Cron::parse(t).map(|c| c.to_string()))
-            .map(|cron| crate::stack::model::Schedule { cron, zone: "UTC".to_owned() }),
-        None => None,
-    };
+        Some(_) => {
+            w.schedule = f
+                .read("schedule", |t| crate::stack::cron::Cron::parse(t).map(|c| c.to_string()))
+                .map(|cron| crate::stack::model::Schedule { cron, zone: "UTC".to_owned() });
+        }
+        None => {}
+    }
     for entry in f.entries("parameters") {
         let Some(name) = variable(&entry.key, entry.key_at, f) else { continue };
         let p = Fields::open(&entry.node, &keys::X_PARAMETER, f.sink);
@@ -145,12 +150,14 @@ fn step(f: &Fields<'_>, cx: &Cx<'_>, workflow: &Workflow) -> Option<WorkflowStep
         let message = format!("a step cannot hold the value of {}", names.join(", "));
         f.bad(f.at, &message, "steps have the environment of their service: put it there");
     }
+    let (trigger, condition) = f.read("when", |t| when(t, workflow)).unwrap_or_default();
     Some(WorkflowStep {
         service: cx.service(&name, at)?,
         command,
         needs: f.texts("needs").into_iter().map(|(n, _)| n).collect(),
         for_each: f.texts("for_each").into_iter().map(|(n, _)| n).take(MOST_ITEMS).collect(),
-        condition: f.read("when", |t| condition(t, workflow)),
+        trigger,
+        condition,
         environment,
         retry: Retry {
             attempts: f.int("retries", 0, 100).unwrap_or(0),
@@ -173,11 +180,30 @@ fn artifacts(f: &Fields<'_>) -> Vec<String> {
     all
 }
 
+/// `on_failure`, `NAME == text`, or both with `and` between them.
+fn when(text: &str, workflow: &Workflow) -> Result<(StepTrigger, Option<StepCondition>), String> {
+    const WORDS: [(&str, StepTrigger); 3] = [
+        ("on_success", StepTrigger::OnSuccess),
+        ("on_failure", StepTrigger::OnFailure),
+        ("always", StepTrigger::Always),
+    ];
+    let (head, tail) = text.split_once(" and ").map_or((text, None), |(head, tail)| (head, Some(tail)));
+    match (WORDS.iter().find(|(word, _)| *word == head.trim()), tail) {
+        (Some((_, trigger)), None) => Ok((*trigger, None)),
+        (Some((_, trigger)), Some(tail)) => Ok((*trigger, Some(condition(tail, workflow)?))),
+        (None, _) => Ok((StepTrigger::OnSuccess, Some(condition(text, workflow)?))),
+    }
+}
+
 fn condition(text: &str, workflow: &Workflow) -> Result<StepCondition, String> {
     let (name, value, differs) = match (text.split_once("=="), text.split_once("!=")) {
         (Some((n, v)), None) => (n, v, false),
         (None, Some((n, v))) => (n, v, true),
-        _ => return Err(format!("`{text}` is not a condition; write `NAME == text` or `NAME != text`")),
+        _ => {
+            return Err(format!(
+                "`{text}` is not a condition; write `on_failure`, `always`, `NAME == text` or `NAME != text`"
+            ));
+        }
     };
     let parameter: VariableName = name.trim().parse().map_err(|e| format!("{e}"))?;
     if !workflow.parameters.contains_key(&parameter) {

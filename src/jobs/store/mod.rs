@@ -1,0 +1,5 @@
+//! The SQL of jobs.
+
+pub mod attempts;
+pub mod runs;
+pub mod schedules;
