@@ -27,6 +27,10 @@ pub(super) struct Query<T>(pub T);
 #[derive(Debug, Clone)]
 pub(super) struct Item<T>(pub T);
 
+/// The last two parameters of the path.
+#[derive(Debug, Clone)]
+pub(super) struct Pair<A, B>(pub A, pub B);
+
 impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
     type Rejection = Problem;
     async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
@@ -109,5 +113,25 @@ where
         let text = params.iter().last().map_or("", |(_, value)| value);
         // What cannot exist is not there, like everything else that is not.
         text.parse().map(Self).map_err(|e| Problem::not_found(format!("there is no such thing: {e}")))
+    }
+}
+
+impl<S, A, B> FromRequestParts<S> for Pair<A, B>
+where
+    S: Send + Sync,
+    A: FromStr<Err: Display>,
+    B: FromStr<Err: Display>,
+{
+    type Rejection = Problem;
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        let params =
+            RawPathParams::from_request_parts(parts, &()).await.map_err(|e| Problem::malformed(e.to_string()))?;
+        let all: Vec<&str> = params.iter().map(|(_, value)| value).collect();
+        let [.., first, second] = all.as_slice() else {
+            return Err(Problem::not_found("there is no such thing"));
+        };
+        let nothing = |e: &dyn Display| Problem::not_found(format!("there is no such thing: {e}"));
+        let first = first.parse().map_err(|e: A::Err| nothing(&e))?;
+        Ok(Self(first, second.parse().map_err(|e: B::Err| nothing(&e))?))
     }
 }

@@ -20,6 +20,7 @@ mod changes;
 mod extract;
 mod gateway;
 mod idempotency;
+mod jobs;
 mod logs;
 mod members;
 pub mod model;

@@ -10,7 +10,9 @@ use utoipa::OpenApi;
 use super::access::{Access, Entry, SESSION_COOKIE};
 use super::problem::{MEDIA_TYPE, ProblemBody};
 use super::routes::BASE;
-use super::{accounts, certificates, changes, gateway, logs, members, operations, platform, projects, run, stacks};
+use super::{
+    accounts, certificates, changes, gateway, jobs, logs, members, operations, platform, projects, run, stacks,
+};
 use crate::apps::RunRequest;
 
 #[derive(OpenApi)]
@@ -39,6 +41,7 @@ use crate::apps::RunRequest;
         changes::revisions, changes::rollout, changes::pause, changes::resume, changes::promote, changes::abort,
         changes::retry, changes::rollback, changes::deploy_image, changes::deploy_source, changes::plan,
         stacks::diff, stacks::volumes, stacks::secrets, stacks::set_secret, stacks::remove_secret, operations::list,
+        jobs::list, jobs::detail, jobs::runs, jobs::start, jobs::run, jobs::cancel, jobs::suspend, jobs::resume,
         operations::detail, operations::cancel, operations::log, operations::events, logs::logs, run::run,
     ),
     components(schemas(ProblemBody, RunRequest)),
@@ -54,6 +57,7 @@ use crate::apps::RunRequest;
         (name = "deploy", description = "Bringing new images and sources in"),
         (name = "releases", description = "Revisions and rollback"),
         (name = "operate", description = "Scale, restart, logs, one-off commands"),
+        (name = "jobs", description = "What runs to its end: jobs and workflows, on a schedule or on request"),
         (name = "operations", description = "Durable units of change and their logs"),
     ),
 )]

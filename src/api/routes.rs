@@ -8,7 +8,8 @@ use super::idempotency::{Idempotency, once};
 use super::problem::FACE;
 use super::reply::finish;
 use super::{
-    ApiState, accounts, certificates, changes, gateway, logs, members, openapi, operations, platform, projects, run,
+    ApiState, accounts, certificates, changes, gateway, jobs, logs, members, openapi, operations, platform, projects,
+    run,
     stacks,
 };
 
@@ -26,6 +27,7 @@ pub(super) fn mount(state: ApiState) -> Mounted {
     let once = Idempotency::new(state.clock.clone());
     let table = Routes::new(state.guard.clone(), FACE, state);
     let table = app_changes(app(tenant(data_plane(platform(table))), &once), &once);
+    let table = app_jobs(table, &once);
     let table = table.any("/api", Public, platform::unknown).any("/api/{*rest}", Public, platform::unknown);
     let mounted = table.finish().wrap(|router| {
         router.method_not_allowed_fallback(platform::wrong_method).layer(from_fn_with_state(random, finish))
@@ -115,6 +117,20 @@ fn app(table: Table, keys: &Idempotency) -> Table {
         .get(&path("/operations/{id}/events"), Within(Permission::AppLogs), operations::events)
         .get(&path("/logs"), Within(Permission::AppLogs), logs::logs)
         .get(&path("/run"), Within(Permission::AppExec), run::run)
+}
+
+fn app_jobs(table: Table, keys: &Idempotency) -> Table {
+    let path = |rest: &str| format!("{APP}/jobs{rest}");
+    let once = || from_fn_with_state(keys.clone(), once);
+    table
+        .get(&path(""), Within(Permission::AppView), jobs::list)
+        .get(&path("/{name}"), Within(Permission::AppView), jobs::detail)
+        .get(&path("/{name}/runs"), Within(Permission::AppView), jobs::runs)
+        .post(&path("/{name}/runs"), Within(Permission::AppOperate), jobs::start.layer(once()))
+        .get(&path("/{name}/runs/{number}"), Within(Permission::AppView), jobs::run)
+        .post(&path("/{name}/runs/{number}/cancel"), Within(Permission::AppOperate), jobs::cancel)
+        .post(&path("/{name}/suspend"), Within(Permission::AppOperate), jobs::suspend)
+        .post(&path("/{name}/resume"), Within(Permission::AppOperate), jobs::resume)
 }
 
 fn app_changes(table: Table, keys: &Idempotency) -> Table {

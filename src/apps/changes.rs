@@ -308,6 +308,10 @@ impl Apps {
         if operation.state.is_final() {
             return Err(AppError::Conflict(format!("this operation has ended already: {}", operation.state.as_str())));
         }
+        if operation.kind == Kind::Job {
+            self.jobs_room().cancel(&who.tenant, id, &who.actor).await?;
+            return Ok(view::operation(&self.operations_handle().wait(&who.tenant, id).await?));
+        }
         if !self.operations_handle().cancel(id) {
             return Err(AppError::Conflict(
                 "this operation is being taken up after a restart; try again in a moment".to_owned(),

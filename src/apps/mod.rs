@@ -18,6 +18,7 @@ mod data_plane;
 mod deploys;
 pub mod error;
 mod gateway;
+mod jobs;
 mod members;
 pub mod model;
 mod plan;
@@ -34,6 +35,7 @@ pub use accounts::{NewPerson, SetupOutcome};
 pub use data_plane::{DrainOrder, LogLevelView, MatchQuery, PurgeOrder, RouteTraffic};
 pub use error::AppError;
 pub use gateway::GatewayView;
+pub use jobs::*;
 pub use model::*;
 pub use plan_model::*;
 pub use streams::{LineStream, RunEvent, RunInput, RunSession};
@@ -45,6 +47,7 @@ use tokio::sync::Notify;
 use crate::certificates::{Certificates, SecureHosts};
 use crate::engine::Engine;
 use crate::ingress;
+use crate::jobs::Jobs;
 use crate::kernel::clock::{Clock, Timestamp};
 use crate::kernel::random::Random;
 use crate::operations::Operations;
@@ -133,6 +136,7 @@ pub struct Live {
     pub deployer: Deployer,
     pub certificates: Certificates,
     pub ingress: ingress::Client,
+    pub jobs: Jobs,
 }
 
 impl Apps {
@@ -157,6 +161,10 @@ impl Apps {
 
     fn scheduler(&self) -> &Scheduler {
         &self.inner.live.scheduler
+    }
+
+    fn jobs_room(&self) -> &Jobs {
+        &self.inner.live.jobs
     }
 
     fn deployer(&self) -> &Deployer {

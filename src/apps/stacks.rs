@@ -1,6 +1,7 @@
 //! What an app has beside its services: volumes and secrets.
 
 use super::{AppError, AppPath, Apps, Caller, SecretView, VolumeView};
+use crate::engine::ObservedVolume;
 use crate::kernel::clock::Timestamp;
 use crate::kernel::secret::Secret;
 use crate::releases::store as releases;
@@ -30,7 +31,11 @@ impl Apps {
             let has = |s: &Service| s.mounts.iter().any(|m| m.volume == *name);
             stack.services.iter().filter(|(_, s)| has(s)).map(|(n, _)| n.to_string()).collect()
         };
-        let own = seen.into_iter().filter(|v| v.volume.environment == environment.id);
+        // Those of runs come and go with them.
+        let is_own = |v: &ObservedVolume| {
+            v.volume.environment == environment.id && crate::jobs::run_of_volume(&v.volume).is_none()
+        };
+        let own = seen.into_iter().filter(is_own);
         Ok(own
             .map(|v| VolumeView {
                 services: users(&v.volume.name),

@@ -9,6 +9,7 @@ use crate::certificates::{self, Certificates};
 use crate::engine::Engine;
 use crate::engine::fake::FakeEngine;
 use crate::ingress;
+use crate::jobs::{Jobs, JobsParts};
 use crate::kernel::clock::Clock;
 use crate::kernel::random::Random;
 use crate::operations::Operations;
@@ -66,6 +67,14 @@ pub(crate) fn over_fake_engine(folder: &Path, store: Store, clock: Clock, random
         own_ports: Vec::new(),
     });
     let ingress = ingress::Client::new(folder.join("ingress.sock"));
-    let live = Live { engine, operations, scheduler, deployer, certificates, ingress };
+    let jobs = Jobs::new(JobsParts {
+        store: store.clone(),
+        clock: clock.clone(),
+        random: random.clone(),
+        engine: engine.clone(),
+        operations: operations.clone(),
+        scheduler: scheduler.clone(),
+    });
+    let live = Live { engine, operations, scheduler, deployer, certificates, ingress, jobs };
     Apps::new(store, vault, clock, random, addresses, live)
 }

@@ -21,7 +21,7 @@ const WORDS: [(&str, &[&str]); 16] = [
 ];
 
 /// Commands whose bare form lists, as people expect of `wharf apps`.
-const LISTS: [&str; 12] = [
+const LISTS: [&str; 14] = [
     "apps",
     "ps",
     "config",
@@ -30,6 +30,8 @@ const LISTS: [&str; 12] = [
     "gateway",
     "maintenance",
     "ops",
+    "jobs",
+    "workflows",
     "tokens",
     "keys",
     "members",

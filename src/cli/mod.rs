@@ -21,6 +21,7 @@ mod failure;
 mod follow;
 mod gateway;
 mod gateway_keys;
+mod jobs;
 mod logs;
 mod ops;
 mod output;
@@ -70,6 +71,12 @@ enum Command {
     /// List, create and destroy apps
     #[command(subcommand)]
     Apps(apps::Command),
+    /// List, run, watch and cancel jobs
+    #[command(subcommand)]
+    Jobs(jobs::Jobs),
+    /// List, run, watch and cancel workflows: jobs of several steps
+    #[command(subcommand)]
+    Workflows(jobs::Workflows),
     /// Build and deploy this directory, without git
     Up(deploy::Up),
     /// Deploy an image
@@ -232,6 +239,8 @@ fn failed(failure: &Failure) -> ExitCode {
 async fn dispatch(global: &Global, command: Command) -> Result<u8, Failure> {
     match command {
         Command::Apps(c) => apps::run(global, c).await,
+        Command::Jobs(c) => jobs::run(global, jobs::About::Jobs, c).await,
+        Command::Workflows(c) => jobs::run(global, jobs::About::Workflows, c.into()).await,
         Command::Up(c) => deploy::up(global, c).await,
         Command::Deploy(c) => deploy::deploy(global, c).await,
         Command::Status(c) => status::run(global, c).await,

@@ -27,7 +27,8 @@ pub(super) fn state(word: &str) -> String {
     let colour = match word {
         "running" | "run" | "succeeded" | "healthy" => Style::new().green(),
         "failed" | "down" | "ill" | "exited" => Style::new().red(),
-        "deploying" | "degraded" | "queued" | "ready" | "provision" | "draining" | "stopping" => Style::new().yellow(),
+        "deploying" | "degraded" | "waiting" | "retrying" | "starting" | "queued" | "ready" | "provision"
+        | "draining" | "stopping" => Style::new().yellow(),
         _ => Style::new().dim(),
     };
     colour.apply_to(word).to_string()

@@ -11,7 +11,8 @@ use super::model::{Attempt, AttemptState, Run, Step, Stop};
 use super::plan::stopped;
 use super::store::attempts::{self, Ending};
 use crate::engine::{
-    ContainerState, EngineError, EngineStream, InstanceSpec, LogChunk, LogQuery, Owner, Role, VolumeKey, VolumeMount,
+    ContainerState, EngineError, EngineStream, InstanceSpec, LogChunk, LogQuery, Observed, Owner, Role, VolumeKey,
+    VolumeMount,
 };
 use crate::kernel::error::chain;
 use crate::kernel::id::OperationId;
@@ -87,7 +88,7 @@ pub(super) fn volume_of(run: &Run) -> VolumeKey {
 
 /// The run a volume belongs to, when it is one of this room's.
 #[must_use]
-pub fn run_of(volume: &VolumeKey) -> Option<OperationId> {
+pub(crate) fn run_of(volume: &VolumeKey) -> Option<OperationId> {
     volume.name.as_str().strip_prefix(VOLUME)?.parse().ok()
 }
 
@@ -206,11 +207,7 @@ impl Jobs {
         fresh: bool,
     ) -> Result<Result<String, Ending>, Broken> {
         if !fresh {
-            let seen = self.bounded(self.inner.parts.engine.observe()).await.map_err(later)?;
-            let ours = seen.into_iter().find(|c| {
-                c.role == Role::Task && c.operation.as_ref() == Some(&run.id) && c.key.slot == attempt.serial
-            });
-            match ours {
+            match self.find(&run.id, attempt.serial).await? {
                 // One that was made and never started is started below.
                 Some(found) if found.state != ContainerState::Created => {
                     self.note_running(tenant, run, attempt, &found.id).await?;
@@ -243,9 +240,22 @@ impl Jobs {
                 Ok(Ok(container))
             }
             Ok(Err(error @ (EngineError::Unreachable(_) | EngineError::TimedOut { .. }))) => Err(later(error)),
-            Ok(Err(error)) => Ok(Err(failed(None, format!("could not be started: {}", chain(&error))))),
+            Ok(Err(error)) => {
+                // It may have been made before it could not be started.
+                if let Some(made) = self.find(&run.id, attempt.serial).await? {
+                    self.bounded(self.inner.parts.engine.remove(&made.id)).await.map_err(later)?;
+                }
+                Ok(Err(failed(None, format!("could not be started: {}", chain(&error)))))
+            }
             Err(_) => Err(Broken::Later("the engine took too long to start a container".to_owned())),
         }
+    }
+
+    /// The container of a run with this serial.
+    async fn find(&self, run: &OperationId, serial: u32) -> Result<Option<Observed>, Broken> {
+        let seen = self.bounded(self.inner.parts.engine.observe()).await.map_err(later)?;
+        let is_it = |c: &Observed| c.role == Role::Task && c.operation.as_ref() == Some(run) && c.key.slot == serial;
+        Ok(seen.into_iter().find(is_it))
     }
 
     /// Removes what earlier runs of the same may have left running when the engine did not answer.
@@ -255,10 +265,8 @@ impl Jobs {
         if loose.is_empty() {
             return Ok(());
         }
-        let seen = self.bounded(parts.engine.observe()).await.map_err(later)?;
         for (earlier, serial) in loose {
-            let is_it = |operation: Option<&OperationId>, slot: u32| operation == Some(&earlier) && slot == serial;
-            for found in seen.iter().filter(|c| c.role == Role::Task && is_it(c.operation.as_ref(), c.key.slot)) {
+            if let Some(found) = self.find(&earlier, serial).await? {
                 self.bounded(parts.engine.remove(&found.id)).await.map_err(later)?;
             }
             let mut tx = parts.store.write().await?;
@@ -384,7 +392,9 @@ impl Jobs {
             match self.bounded(engine.has_path(container, &whole)).await {
                 Ok(true) => {}
                 Ok(false) => {
-                    let reason = format!("it ended well, but did not leave its artefact {path} in {SHARED_MOUNT}/{SHARED_FOLDER}");
+                    let reason = format!(
+                        "it ended well, but did not leave its artefact {path} in {SHARED_MOUNT}/{SHARED_FOLDER}"
+                    );
                     return Ok(failed(Some(code), reason));
                 }
                 Err(error) => return Err(later(error)),

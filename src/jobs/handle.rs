@@ -248,12 +248,7 @@ impl Jobs {
     }
 
     /// Records a run within the caller's transaction: under way, waiting, or left out.
-    pub(super) async fn enter(
-        &self,
-        tx: &mut Write,
-        tenant: &Tenant,
-        wanted: Wanted<'_>,
-    ) -> Result<Run, StartError> {
+    pub(super) async fn enter(&self, tx: &mut Write, tenant: &Tenant, wanted: Wanted<'_>) -> Result<Run, StartError> {
         let parts = &self.inner.parts;
         let now = parts.clock.now();
         let Wanted { environment, definition, program, revision, trigger, actor, moment } = wanted;

@@ -27,7 +27,7 @@ pub mod store;
 mod task;
 pub mod timetable;
 
-pub use flight::run_of as run_of_volume;
+pub(crate) use flight::run_of as run_of_volume;
 pub use handle::{Jobs, JobsParts, Listed, StartError};
 pub use model::{Definition, Kind, Run, RunState, Subject, Trigger};
 

@@ -36,12 +36,19 @@ pub enum Standing {
     Waiting,
     Running,
     /// The next try begins then.
-    Retrying { at: Timestamp },
+    Retrying {
+        at: Timestamp,
+    },
     Succeeded,
     /// Why, in one sentence.
-    Failed { reason: String },
+    Failed {
+        reason: String,
+    },
     /// Why, in one sentence; `missing` when that is the failure of another step.
-    Skipped { reason: String, missing: bool },
+    Skipped {
+        reason: String,
+        missing: bool,
+    },
     Cancelled,
 }
 
@@ -139,9 +146,14 @@ enum Cell {
     Fresh,
     Live,
     /// May be tried again from then on; so many tries failed.
-    Retry { at: Timestamp, failed: u32 },
+    Retry {
+        at: Timestamp,
+        failed: u32,
+    },
     Done,
-    Lost { reason: String },
+    Lost {
+        reason: String,
+    },
     Cancelled,
 }
 
@@ -329,7 +341,8 @@ fn outcome(run: &Run, standings: &BTreeMap<String, Standing>, over: Option<Over>
         }
         _ => None,
     });
-    let unfinished = standings.values().any(|s| matches!(s, Standing::Cancelled | Standing::Skipped { missing: true, .. }));
+    let unfinished =
+        standings.values().any(|s| matches!(s, Standing::Cancelled | Standing::Skipped { missing: true, .. }));
     match (over, failed) {
         (Some(Over::Cancelled), _) if unfinished => {
             let by = run.cancelled_by.as_deref().unwrap_or("somebody");

@@ -5,9 +5,9 @@
 //! when its time is repeated, it comes once. A table for every hour (`*/15 * * * *`) means a distance: it goes on
 //! through both.
 
+use jiff::Timestamp as Instant;
 use jiff::civil::{Date, DateTime};
 use jiff::tz::{TimeZone, TimeZoneDatabase};
-use jiff::Timestamp as Instant;
 
 use crate::kernel::clock::Timestamp;
 use crate::stack::cron::Cron;

@@ -35,6 +35,7 @@ use crate::engine::Engine;
 use crate::engine::docker::{DockerEngine, Installation};
 use crate::git::Git;
 use crate::ingress;
+use crate::jobs::{Jobs, JobsParts};
 use crate::kernel::clock::Clock;
 use crate::kernel::error::chain;
 use crate::kernel::random::Random;
@@ -110,6 +111,14 @@ pub async fn run(options: ServeOptions) -> anyhow::Result<()> {
         domain: options.domain.clone(),
         own_ports: [Some(ports.http), ports.https, Some(ports.ssh)].into_iter().flatten().collect(),
     });
+    let jobs = Jobs::new(JobsParts {
+        store: foundation.store.clone(),
+        clock: foundation.clock.clone(),
+        random: foundation.random.clone(),
+        engine: Arc::clone(&engine),
+        operations: operations.clone(),
+        scheduler: scheduler.clone(),
+    });
     let live = Live {
         engine: Arc::clone(&engine),
         operations: operations.clone(),
@@ -117,6 +126,7 @@ pub async fn run(options: ServeOptions) -> anyhow::Result<()> {
         deployer: deployer.clone(),
         certificates: certificates.clone(),
         ingress: ingress.clone(),
+        jobs: jobs.clone(),
     };
     let Foundation { store, vault, clock, random, .. } = &foundation;
     let apps = Apps::new(store.clone(), vault.clone(), clock.clone(), random.clone(), addresses.clone(), live);
@@ -144,10 +154,12 @@ pub async fn run(options: ServeOptions) -> anyhow::Result<()> {
     };
     // Before anybody can begin something new, so that what a crash left is never mistaken for it.
     deployer.recover().await.context("operations of an earlier run could not be taken up")?;
+    jobs.recover().await.context("jobs of an earlier run could not be taken up")?;
     let socket = options.run.join("api.sock");
     tasks.spawn(web::serve(web, web::listen(&socket)?, stop.clone()));
     tasks.spawn(ingress_keeper::keep(options.clone(), (ports.http, ports.https), scheduler.clone(), stop.clone()));
     tasks.spawn(scheduler.clone().run(stop.clone()));
+    tasks.spawn(jobs.run(stop.clone()));
     tasks.spawn(certificates.clone().run(Arc::new(scheduler.clone()), stop.clone()));
     tasks.spawn(watch_deadlines(operations.clone(), stop.clone()));
     let setup_token = new_setup_token(&foundation, &apps).await?;

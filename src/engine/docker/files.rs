@@ -50,8 +50,8 @@ impl DockerEngine {
         for mount in &spec.mounts {
             if let Some(folder) = &mount.shared_folder {
                 let archive = shared_folder(folder);
-                let archive =
-                    archive.map_err(|e| EngineError::Refused(format!("the folder `{folder}` cannot be packed: {e}")))?;
+                let archive = archive
+                    .map_err(|e| EngineError::Refused(format!("the folder `{folder}` cannot be packed: {e}")))?;
                 self.send(id, &mount.target, archive).await?;
             }
         }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::stack_of;
-use crate::engine::fake::{Call, Fault, FakeEngine, Script};
+use crate::engine::fake::{Call, FakeEngine, Fault, Script};
 use crate::engine::{Engine, ImageFacts, OutputStream, Owner};
 use crate::ingress;
 use crate::jobs::model::{AttemptState, Kind, Run, RunState, Subject, Trigger};
@@ -133,7 +133,8 @@ impl World {
     async fn at_rest(&self) {
         let end = tokio::time::Instant::now() + PATIENCE;
         while self.engine.count() > 0 {
-            assert!(tokio::time::Instant::now() < end, "containers are left behind");
+            let left = self.engine.observe().await;
+            assert!(tokio::time::Instant::now() < end, "containers are left behind: {left:?}");
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         assert_eq!(self.engine.volumes(false).await.unwrap(), [], "no files are left behind");
@@ -149,20 +150,19 @@ async fn populate(
     now: Timestamp,
     random: &Random,
 ) {
-    let (sealed, _) = vault.create_tenant_key(tenant.id().as_str(), random);
     let mut tx = store.write().await.unwrap();
-    let slug = "acme".parse().unwrap();
-    let new = members::NewTenant { id: tenant.id(), slug: &slug, name: "Acme", is_primary: true, sealed_key: &sealed };
+    let (slug, key) = ("acme".parse().unwrap(), vault.new_tenant_key(&owner.tenant));
+    let new = members::NewTenant { id: tenant.id(), slug: &slug, name: "Acme", is_primary: true, sealed_key: &key };
     members::create_tenant(&mut tx, new, now).await.unwrap();
     projects::create_project(&mut tx, tenant, &owner.project, &"shop".parse().unwrap(), now).await.unwrap();
-    let slug = "production".parse().unwrap();
-    let new = projects::NewEnvironment { id: &owner.environment, project: &owner.project, slug: &slug };
-    projects::create_environment(&mut tx, tenant, new, now).await.unwrap();
     let environment = &owner.environment;
+    let slug = "production".parse().unwrap();
+    projects::create_environment(&mut tx, tenant, &owner.project, environment, &slug, now).await.unwrap();
     let new = NewRevision { environment, stack, config_version: 0, source_commit: None, author: "ann", message: "x" };
     let number = releases::insert(&mut tx, tenant, new, now, random).await.unwrap();
-    let attempt = releases::set_target(&mut tx, tenant, environment, number, &Kept::new(), &Progress::default(), now);
-    let attempt = attempt.await.unwrap();
+    let attempt = releases::set_target(&mut tx, tenant, environment, number, (&Kept::new(), &Progress::default()), now)
+        .await
+        .unwrap();
     releases::mark_serving(&mut tx, tenant, environment, attempt, None).await.unwrap();
     tx.commit().await.unwrap();
 }
@@ -202,7 +202,6 @@ fn jobs_over(
 const TOOLS: &str = "
 services:
   tool: {image: 'tool:1', x-wharf: {job: {start: manual, retries: 1, retry_delay: 1s, deadline: 60s}}}
-  tick: {image: 'tool:1', x-wharf: {schedule: '* * * * *', job: {deadline: 10m, history: 3}}}
 x-wharf:
   workflows:
     nightly:
@@ -211,6 +210,11 @@ x-wharf:
         dump: {service: tool, command: [dump], artifacts: [out.sql]}
         load: {service: tool, command: [load], needs: [dump], for_each: [a, b, c]}
         tell: {service: tool, command: [tell], when: on_failure}
+";
+
+const TICK: &str = "
+services:
+  tick: {image: 'tool:1', x-wharf: {schedule: '* * * * *', job: {deadline: 10m, history: 3}}}
 ";
 
 #[tokio::test]
@@ -249,7 +253,8 @@ async fn a_failure_is_tried_again_and_told_by_its_true_reason() {
 #[tokio::test]
 async fn a_workflow_passes_through_a_crash_of_the_control_plane_and_of_nothing_else() {
     let mut world = World::of(TOOLS).await;
-    let dump = Script::exits(3_000, 0).printing(100, OutputStream::Stdout, "one").printing(2_000, OutputStream::Stdout, "two");
+    let dump =
+        Script::exits(3_000, 0).printing(100, OutputStream::Stdout, "one").printing(2_000, OutputStream::Stdout, "two");
     world.engine.script("tool", [dump, Script::exits(2_000, 0)]);
     world.start(Kind::Workflow, "nightly", &[]).await.unwrap();
     let subject = World::subject(Kind::Workflow, "nightly");
@@ -257,7 +262,9 @@ async fn a_workflow_passes_through_a_crash_of_the_control_plane_and_of_nothing_e
     let end = tokio::time::Instant::now() + PATIENCE;
     loop {
         let (run, attempts, _) = world.jobs.look(&tenant, &environment, &subject, 1).await.unwrap().unwrap();
-        if attempts.iter().any(|a| a.state == AttemptState::Running) && world.log(&run).await.iter().any(|l| l.ends_with("one")) {
+        if attempts.iter().any(|a| a.state == AttemptState::Running)
+            && world.log(&run).await.iter().any(|l| l.ends_with("one"))
+        {
             break;
         }
         assert!(tokio::time::Instant::now() < end, "it did not begin");
@@ -306,13 +313,16 @@ async fn a_container_that_went_while_nobody_looked_is_a_failure_and_not_a_second
 
 #[tokio::test]
 async fn a_schedule_fires_skips_what_overlaps_and_keeps_a_history() {
-    let world = World::of(TOOLS).await;
+    let world = World::of(TICK).await;
     world.engine.script("tick", [Script::exits(90_000, 0), Script::exits(100, 0)]);
     let first = world.ended(Kind::Job, "tick", 1).await;
     assert_eq!((first.state, first.trigger), (RunState::Succeeded, Trigger::Schedule));
     assert_eq!(first.scheduled_for.map(|m| m.0 % 60_000), Some(0));
     let second = world.ended(Kind::Job, "tick", 2).await;
-    assert_eq!((second.state, second.reason.as_deref()), (RunState::Skipped, Some("run 1 was still under way when its time came")));
+    assert_eq!(
+        (second.state, second.reason.as_deref()),
+        (RunState::Skipped, Some("run 1 was still under way when its time came"))
+    );
     world.ended(Kind::Job, "tick", 6).await;
     let subject = World::subject(Kind::Job, "tick");
     let kept = world.jobs.history(&world.tenant, &world.owner.environment, &subject, 100).await.unwrap();

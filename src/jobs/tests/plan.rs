@@ -88,7 +88,8 @@ fn fan_out_keeps_its_width_and_waits_for_all() {
     assert_eq!(starts(&look(&run, &[])), [("a".into(), 0, 1), ("a".into(), 1, 1)]);
     let next = [attempt(1, "a", 0, 1, Failed), attempt(2, "a", 1, 1, Running)];
     assert_eq!(starts(&look(&run, &next)), [("a".into(), 2, 1)], "a failed one lets its siblings go on");
-    let all: Vec<Attempt> = (0..6).map(|n| attempt(n + 1, "a", n, 1, if n == 3 { Failed } else { Succeeded })).collect();
+    let all: Vec<Attempt> =
+        (0..6).map(|n| attempt(n + 1, "a", n, 1, if n == 3 { Failed } else { Succeeded })).collect();
     let seen = look(&run, &all);
     assert_eq!(seen.standings["a"], Standing::Failed { reason: "`item3`: it broke".to_owned() });
     assert_eq!(outcome(&seen), Some(RunState::Failed));
@@ -170,7 +171,10 @@ x-wharf:
     let (job, workflow) = (&all[0], &all[1]);
     assert_eq!((job.history, job.program.steps["tool"].width(), job.program.steps["tool"].parallelism), (5, 3, 2));
     let tell = &workflow.program.steps["tell"];
-    assert_eq!((tell.trigger, tell.needs.as_slice()), (StepTrigger::OnFailure, &["dump".to_owned(), "load".to_owned()][..]));
+    assert_eq!(
+        (tell.trigger, tell.needs.as_slice()),
+        (StepTrigger::OnFailure, &["dump".to_owned(), "load".to_owned()][..])
+    );
     assert!(workflow.program.steps["tidy"].condition.as_ref().is_some_and(|c| c.differs));
     assert!(workflow.program.shares_files());
     let with = |given: &[(&str, &str)]| workflow.with(given.iter().map(|(k, v)| ((*k).into(), (*v).into())).collect());
@@ -178,5 +182,8 @@ x-wharf:
     assert!(with(&[("WHO", "ann"), ("DAYS", "2")]).unwrap_err().contains("it has: DAY, WHO"));
     assert!(with(&[("WHARF_APP", "x")]).unwrap_err().contains("take another name"));
     let program = with(&[("WHO", "ann")]).unwrap();
-    assert_eq!(program.parameters.iter().map(|(k, v)| format!("{k}={v}")).collect::<Vec<_>>(), ["DAY=today", "WHO=ann"]);
+    assert_eq!(
+        program.parameters.iter().map(|(k, v)| format!("{k}={v}")).collect::<Vec<_>>(),
+        ["DAY=today", "WHO=ann"]
+    );
 }

@@ -412,8 +412,12 @@ impl Sim {
                 Ok(())
             }
             97 => {
-                // Somebody removes a container.
-                if let Some(key) = self.engine.keys().next().cloned() {
+                // Somebody removes a container. One that nobody knows to have been started would be started anew.
+                let known = |(run, serial): &&Key| {
+                    let is_it = |a: &Attempt| a.serial == *serial && a.state == AttemptState::Running;
+                    self.attempts[run].iter().any(is_it)
+                };
+                if let Some(key) = self.engine.keys().find(known).cloned() {
                     self.engine.remove(&key);
                 }
                 Ok(())
@@ -495,6 +499,9 @@ impl Sim {
             }
             self.tidy();
             self.check()?;
+            if self.engine.is_empty() && self.runs.iter().all(|r| r.state.is_final()) {
+                break;
+            }
         }
         if let Some(run) = self.runs.iter().find(|r| !r.state.is_final()) {
             return Err(format!("run {} has not ended: {:?}", run.number, self.attempts[&run.id]));

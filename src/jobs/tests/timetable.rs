@@ -40,10 +40,7 @@ fn a_time_that_is_left_out_comes_as_much_later_and_one_that_is_repeated_comes_on
         ["2026-03-29T01:30", "2026-03-30T00:30"],
         "03:30 in summer time, then 02:30"
     );
-    assert_eq!(
-        upcoming(daily, "Europe/Berlin", "2026-10-24T12:00:00Z", 2),
-        ["2026-10-25T00:30", "2026-10-26T01:30"]
-    );
+    assert_eq!(upcoming(daily, "Europe/Berlin", "2026-10-24T12:00:00Z", 2), ["2026-10-25T00:30", "2026-10-26T01:30"]);
     let hourly = "30 * * * *";
     assert_eq!(
         upcoming(hourly, "Europe/Berlin", "2026-10-24T23:45:00Z", 3),

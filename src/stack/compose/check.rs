@@ -13,6 +13,7 @@ pub(super) fn check(stack: &Stack, drafts: &[(ServiceName, Draft)], sink: &Sink)
         runs(name, draft, sink);
         reachable(name, draft, sink);
         completes(draft, stack, sink);
+        same_name(name, draft, stack, sink);
     }
     names(drafts, sink);
     networks(stack, drafts, sink);
@@ -99,6 +100,14 @@ fn runs(name: &ServiceName, draft: &Draft, sink: &Sink) {
     {
         let message = format!("a canary of `{name}` is not possible: it gets no requests that could be shared out");
         sink.add(Finding::error("contradiction", at, message).help("use `rolling`"));
+    }
+}
+
+/// A job and a workflow are called by their names, so there is one of each.
+fn same_name(name: &ServiceName, draft: &Draft, stack: &Stack, sink: &Sink) {
+    if draft.service.job.is_some() && stack.workflows.keys().any(|w| w.as_str() == name.as_str()) {
+        let message = format!("`{name}` is the name of a job and of a workflow");
+        sink.add(Finding::error("contradiction", draft.key_at, message).help("give one of them another name"));
     }
 }
 

@@ -33,7 +33,9 @@ pub use build::Build;
 pub use container::{Container, ExtraHost, Ulimit};
 pub use deploy::{Amount, Limits, Placement, Reservation, RestartCondition, RestartPolicy, UpdateOrder};
 pub use health::{HealthCheck, Protocol};
-pub use job::{Job, JobStart, Misfire, Overlap, Retry, Schedule, StepCondition, StepTrigger, Workflow, WorkflowInput, WorkflowStep};
+pub use job::{
+    Job, JobStart, Misfire, Overlap, Retry, Schedule, StepCondition, StepTrigger, Workflow, WorkflowInput, WorkflowStep,
+};
 pub use name::ResourceName;
 pub use network::{Attachment, Network};
 pub use rollout::{Analysis, FailureAction, Pause, Rollout, Step, Strategy, Targeting};

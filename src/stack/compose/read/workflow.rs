@@ -8,7 +8,8 @@ use crate::stack::compose::fields::{Fields, nearest, scalar};
 use crate::stack::compose::finding::{Finding, Place};
 use crate::stack::compose::keys;
 use crate::stack::model::{
-    Generator, GeneratorKind, Input, ResourceName, Retry, StepCondition, StepTrigger, Workflow, WorkflowInput, WorkflowStep,
+    Generator, GeneratorKind, Input, ResourceName, Retry, StepCondition, StepTrigger, Workflow, WorkflowInput,
+    WorkflowStep,
 };
 
 /// Characters of a value that is made up, unless said otherwise.

@@ -151,11 +151,6 @@ fn wharf(section: &str) -> Place {
         "x_workflow" => {
             ("services: {s: {image: i}}, x-wharf: {workflows: {w: {", &[("steps", "{one: {service: s}}")], "}}}")
         }
-        "x_cron" => (
-            "services: {s: {image: i}}, x-wharf: {workflows: {w: {steps: {one: {service: s}}, schedule: {",
-            &[("cron", "'@hourly'")],
-            "}}}}",
-        ),
         "x_parameter" => (
             "services: {s: {image: i}}, x-wharf: {workflows: {w: {steps: {one: {service: s}}, parameters: {DAY: {",
             &[],
