@@ -101,15 +101,17 @@ pub(crate) enum Tab {
     Volumes,
     Domains,
     Gateway,
+    Jobs,
     Logs,
     Settings,
 }
 
 impl Tab {
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 11] = [
         Self::Overview,
         Self::Deploys,
         Self::Releases,
+        Self::Jobs,
         Self::Config,
         Self::Secrets,
         Self::Volumes,
@@ -120,7 +122,7 @@ impl Tab {
     ];
 
     /// All tabs in order.
-    pub(crate) fn all(self) -> [Self; 10] {
+    pub(crate) fn all(self) -> [Self; 11] {
         Self::ALL
     }
 
@@ -135,6 +137,7 @@ impl Tab {
             Self::Volumes => "volumes",
             Self::Domains => "domains",
             Self::Gateway => "gateway",
+            Self::Jobs => "jobs",
             Self::Logs => "logs",
             Self::Settings => "settings",
         }
@@ -151,6 +154,7 @@ impl Tab {
             Self::Volumes => "/volumes",
             Self::Domains => "/domains",
             Self::Gateway => "/gateway",
+            Self::Jobs => "/jobs",
             Self::Logs => "/logs",
             Self::Settings => "/settings",
         }

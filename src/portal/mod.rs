@@ -19,6 +19,7 @@ mod assets;
 mod context;
 mod dotenv;
 mod forms;
+mod graph;
 mod i18n;
 mod live;
 mod outer;

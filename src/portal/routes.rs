@@ -8,7 +8,7 @@ use tower_http::compression::predicate::{DefaultPredicate, NotForContentType, Pr
 use super::PortalState;
 use super::outer::{FACE, finish};
 use super::pages::{
-    account, apps, config, data_plane, deploys, difference, domains, error, gateway, home, login, logs, members,
+    account, apps, config, data_plane, deploys, difference, domains, error, gateway, home, jobs, login, logs, members,
     new_app, new_organisation, new_person, operation, overview, releases, rollout, secrets, settings, setup, statics,
     volumes,
 };
@@ -85,6 +85,9 @@ fn app(table: Table) -> Table {
         .get(&path("/releases/{revision}/diff"), Within(Permission::AppView), difference::show)
         .get(&path("/secrets"), Within(Permission::AppView), secrets::show)
         .get(&path("/volumes"), Within(Permission::AppView), volumes::show)
+        .get(&path("/jobs"), Within(Permission::AppView), jobs::show)
+        .get(&path("/jobs/{job}"), Within(Permission::AppView), jobs::detail)
+        .get(&path("/jobs/{job}/{run}"), Within(Permission::AppView), jobs::detail)
         .get(&path("/config"), Within(Permission::AppView), config::show)
         .get(&path("/config/values"), Within(Permission::AppConfig), config::show_values)
         .get(&path("/domains"), Within(Permission::AppView), domains::show)
@@ -104,6 +107,10 @@ fn app_changes(table: Table) -> Table {
         .post(&path("/rollout/promote"), Within(Permission::AppDeploy), rollout::promote)
         .post(&path("/rollout/abort"), Within(Permission::AppDeploy), rollout::abort)
         .post(&path("/retry"), Within(Permission::AppOperate), rollout::retry)
+        .post(&path("/jobs/{job}/run"), Within(Permission::AppOperate), jobs::start)
+        .post(&path("/jobs/{job}/suspend"), Within(Permission::AppOperate), jobs::suspend)
+        .post(&path("/jobs/{job}/resume"), Within(Permission::AppOperate), jobs::resume)
+        .post(&path("/jobs/{job}/{run}/cancel"), Within(Permission::AppOperate), jobs::cancel)
         .post(&path("/config"), Within(Permission::AppConfig), config::change)
         .post(&path("/secrets"), Within(Permission::AppConfig), secrets::set)
         .post(&path("/secrets/remove"), Within(Permission::AppConfig), secrets::remove)

@@ -109,13 +109,14 @@ impl Shell {
     pub(crate) fn tone(&self, group: &str, word: &str) -> &'static str {
         match (group, word) {
             ("state.app", "running") | ("state.operation", "succeeded") | ("state.instance", "run") => "ok",
+            ("state.job", "succeeded") => "ok",
             ("state.certificate", "valid") | ("state.volume", "used") | ("effect", "none") => "ok",
             ("effect", "stop") => "bad",
             ("effect", "restart") => "warn",
             ("state.volume", "unused") => "idle",
             (_, "degraded" | "ill" | "expiring") => "warn",
             (_, "down" | "failed" | "exited" | "expired") => "bad",
-            (_, "empty" | "stopped" | "cancelled" | "missing") => "idle",
+            (_, "empty" | "stopped" | "cancelled" | "missing" | "skipped") => "idle",
             _ => "busy",
         }
     }

@@ -10,6 +10,7 @@ mod examples;
 mod fail_points;
 mod gateway;
 mod https;
+mod jobs;
 mod load;
 mod microshop;
 mod plans;

@@ -10,6 +10,7 @@ pub(crate) mod domains;
 pub(crate) mod error;
 pub(crate) mod gateway;
 pub(crate) mod home;
+pub(crate) mod jobs;
 pub(crate) mod login;
 pub(crate) mod logs;
 pub(crate) mod members;

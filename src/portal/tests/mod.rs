@@ -22,6 +22,7 @@ fn all(language: Language) -> Vec<Sample> {
         pages::domains::samples,
         pages::error::samples,
         pages::gateway::samples,
+        pages::jobs::samples,
         pages::login::samples,
         pages::logs::samples,
         pages::members::samples,

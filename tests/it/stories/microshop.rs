@@ -89,8 +89,15 @@ fn a_shop_of_six_services_is_applied_and_rolled_back_as_one() {
         .iter()
         .map(|s| format!("{} {}", s["name"].as_str().unwrap(), s["change"].as_str().unwrap()))
         .collect();
-    let expected =
-        ["cache unchanged", "catalog replaced", "db unchanged", "front replaced", "orders replaced", "worker replaced"];
+    let expected = [
+        "cache unchanged",
+        "catalog replaced",
+        "chores replaced",
+        "db unchanged",
+        "front replaced",
+        "orders replaced",
+        "worker replaced",
+    ];
     assert_eq!(changes, expected);
     let load = world.load(APP, 200);
     let forth = world.cli(&["apply", &saved, "--app", APP]).ok().says("v2 is live");
@@ -110,6 +117,11 @@ fn a_shop_of_six_services_is_applied_and_rolled_back_as_one() {
     is_shipped(&world, &after, "Rope");
     let diff = world.cli(&["diff", "1", "2", "--app", APP]).ok().out;
     assert!(diff.contains("~ front\n    environment VERSION changes"), "{diff}");
+    let report = world.cli(&["workflows", "run", "report", "--param", "DAY=today", "--app", APP]).ok();
+    for line in ["2 orders exported", "check[Rope] | Rope was ordered 1 times", "the report of today is ready"] {
+        assert!(report.out.contains(line), "{line}:\n{}", report.out);
+    }
+    world.cli(&["jobs", "run", "chores", "--app", APP]).ok().says("orders shipped so far: 2");
     let volumes = world.cli(&["volumes", "--app", APP, "--json"]).ok().json();
     assert_eq!((volumes[0]["name"].as_str(), volumes[0]["services"][0].as_str()), (Some("db"), Some("db")));
     world.cli(&["apps", "destroy", APP, "--confirm", APP]).ok();
