@@ -1,6 +1,6 @@
 //! Jobs and workflows: list them, start, watch, cancel and hold them.
 
-pub mod model;
+mod model;
 
 use std::collections::BTreeMap;
 
