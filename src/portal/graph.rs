@@ -85,7 +85,10 @@ impl Graph {
         });
         let edges = steps.iter().flat_map(|step| {
             let to = places.get(step.name.as_str()).copied();
-            let from = step.needs.iter().filter_map(|need| places.get(need.as_str()).copied());
+            // What another need implies is not drawn.
+            let drawn =
+                step.needs.iter().filter(|need| !step.needs.iter().any(|n| n != *need && leads(steps, n, need, 0)));
+            let from = drawn.filter_map(|need| places.get(need.as_str()).copied());
             from.filter_map(move |from| Some(edge(from, to?)))
         });
         Self { nodes: nodes.collect(), edges: edges.collect(), width: inner + 2 * MARGIN, height: y - GAP_Y + MARGIN }
@@ -142,6 +145,12 @@ fn depth<'a>(
     found
 }
 
+/// Whether a step comes, over others or not, after another one.
+fn leads(steps: &[JobStepView], later: &str, earlier: &str, guard: usize) -> bool {
+    let Some(step) = steps.iter().find(|s| s.name == later).filter(|_| guard <= steps.len()) else { return false };
+    step.needs.iter().any(|need| need == earlier || leads(steps, need, earlier, guard + 1))
+}
+
 /// A line from the foot of one step to the head of another.
 fn edge((from_x, from_y): (i32, i32), (to_x, to_y): (i32, i32)) -> String {
     let (x1, y1) = (from_x + WIDTH / 2, from_y + HEIGHT);
@@ -195,7 +204,7 @@ mod tests {
             let apart = |other: &GraphNode| one.y != other.y || (one.x - other.x).abs() >= WIDTH;
             assert!(graph.nodes[at + 1..].iter().all(apart), "{} lies over another", one.name);
         }
-        assert_eq!(graph.edges.len(), 6);
+        assert_eq!(graph.edges.len(), 5, "that from a to last follows from the others");
     }
 
     #[test]

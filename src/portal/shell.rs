@@ -114,6 +114,7 @@ impl Shell {
             ("effect", "stop") => "bad",
             ("effect", "restart") => "warn",
             ("state.volume", "unused") => "idle",
+            ("state.job", "waiting") => "idle",
             (_, "degraded" | "ill" | "expiring") => "warn",
             (_, "down" | "failed" | "exited" | "expired") => "bad",
             (_, "empty" | "stopped" | "cancelled" | "missing" | "skipped") => "idle",
