@@ -1,6 +1,6 @@
 //! The drawing of a workflow: where its steps and the lines between them lie. Pure.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::apps::JobStepView;
 
@@ -87,7 +87,7 @@ impl Graph {
             let to = places.get(step.name.as_str()).copied();
             // What another need implies is not drawn.
             let drawn =
-                step.needs.iter().filter(|need| !step.needs.iter().any(|n| n != *need && leads(steps, n, need, 0)));
+                step.needs.iter().filter(|need| !step.needs.iter().any(|n| n != *need && leads(steps, n, need)));
             let from = drawn.filter_map(|need| places.get(need.as_str()).copied());
             from.filter_map(move |from| Some(edge(from, to?)))
         });
@@ -145,10 +145,27 @@ fn depth<'a>(
     found
 }
 
+/// Largest number of steps for which lines that others imply are looked for: it takes the cube of it.
+const LOOKED_AT: usize = 64;
+
 /// Whether a step comes, over others or not, after another one.
-fn leads(steps: &[JobStepView], later: &str, earlier: &str, guard: usize) -> bool {
-    let Some(step) = steps.iter().find(|s| s.name == later).filter(|_| guard <= steps.len()) else { return false };
-    step.needs.iter().any(|need| need == earlier || leads(steps, need, earlier, guard + 1))
+fn leads(steps: &[JobStepView], later: &str, earlier: &str) -> bool {
+    if steps.len() > LOOKED_AT {
+        return false;
+    }
+    let mut seen = BTreeSet::from([later]);
+    let mut open = vec![later];
+    while let Some(step) = open.pop().and_then(|name| steps.iter().find(|s| s.name == name)) {
+        for need in &step.needs {
+            if need == earlier {
+                return true;
+            }
+            if seen.insert(need) {
+                open.push(need);
+            }
+        }
+    }
+    false
 }
 
 /// A line from the foot of one step to the head of another.
