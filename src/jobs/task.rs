@@ -390,6 +390,13 @@ impl Jobs {
                 tracing::warn!(run.id = %run.id, error = chain(&error), "the files of a run stay for now");
             }
         }
+        let of_operation = match state {
+            RunState::Failed => State::Failed,
+            RunState::Cancelled => State::Cancelled,
+            _ => State::Succeeded,
+        };
+        // First, because it waits until the whole log is on disk.
+        parts.operations.finish(&run.id, of_operation, &reason).await?;
         let mut tx = parts.store.write().await?;
         runs::finish(&mut tx, tenant, &run.id, state, &reason, parts.clock.now()).await?;
         let definitions = places.get(&run.environment).and_then(|p| p.serving.as_ref()).map(|(_, all)| all);
@@ -398,12 +405,7 @@ impl Jobs {
         }
         tx.commit().await?;
         tracing::info!(run.id = %run.id, subject = %run.subject, number = run.number, state = state.as_str(), reason, "a run has ended");
-        let state = match state {
-            RunState::Failed => State::Failed,
-            RunState::Cancelled => State::Cancelled,
-            _ => State::Succeeded,
-        };
-        parts.operations.finish(&run.id, state, &reason).await
+        Ok(())
     }
 
     /// Keeps so many ended runs of a job or workflow, with their logs.
