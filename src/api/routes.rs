@@ -9,8 +9,7 @@ use super::problem::FACE;
 use super::reply::finish;
 use super::{
     ApiState, accounts, certificates, changes, gateway, jobs, logs, members, openapi, operations, platform, projects,
-    run,
-    stacks,
+    run, stacks,
 };
 
 /// Below this all of the API lies.
