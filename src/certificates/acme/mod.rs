@@ -30,6 +30,9 @@ const CHECK_PATIENCE: Duration = Duration::from_secs(90);
 /// Making the certificate may take so long.
 const ISSUE_PATIENCE: Duration = Duration::from_secs(60);
 
+/// So many orders are made in a row when nothing but the authority's one-time numbers is wrong.
+const ORDERS_FOR_NONCES: u32 = 3;
+
 /// Why an order failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct OrderFailure {
@@ -37,11 +40,13 @@ pub(super) struct OrderFailure {
     pub sentence: String,
     /// The authority asked not to come back before this.
     pub not_before: Option<Timestamp>,
+    /// Only a one-time number was refused, again and again: another order may well pass at once.
+    pub by_stale_nonce: bool,
 }
 
 impl OrderFailure {
     pub(super) fn new(sentence: impl Into<String>) -> Self {
-        Self { sentence: sentence.into(), not_before: None }
+        Self { sentence: sentence.into(), not_before: None, by_stale_nonce: false }
     }
 }
 
@@ -58,7 +63,14 @@ pub(super) async fn obtain(
     publisher: &dyn Publish,
 ) -> Result<(), OrderFailure> {
     let pace = Pace::default();
-    let outcome = Box::pin(order(certificates, wanted, publisher, &pace)).await;
+    let mut outcome = Box::pin(order(certificates, wanted, publisher, &pace)).await;
+    // RFC 8555 section 6.5: the client should try again; each request has done so by itself before.
+    for _ in 1..ORDERS_FOR_NONCES {
+        if !outcome.as_ref().is_err_and(|failure| failure.by_stale_nonce) {
+            break;
+        }
+        outcome = Box::pin(order(certificates, wanted, publisher, &pace)).await;
+    }
     outcome.map_err(|failure| OrderFailure { not_before: pace.held_until(), ..failure })
 }
 
@@ -78,6 +90,7 @@ async fn order(
     match order.poll_ready(&policy).await {
         Ok(OrderStatus::Ready) => {}
         Ok(_) => return Err(why_invalid(&mut order, "it does not say why").await),
+        Err(error) if is_stale_nonce(&error) => return Err(failed("the authority did not finish its checks", &error)),
         Err(instant_acme::Error::Api(problem)) => {
             let detail = problem.detail.unwrap_or_default();
             return Err(why_invalid(&mut order, &detail).await);
@@ -211,5 +224,13 @@ fn failed(what: &str, error: &instant_acme::Error) -> OrderFailure {
         }
         other => crate::kernel::error::chain(other),
     };
-    OrderFailure::new(format!("{what}: {text}"))
+    OrderFailure { by_stale_nonce: is_stale_nonce(error), ..OrderFailure::new(format!("{what}: {text}")) }
+}
+
+fn is_stale_nonce(error: &instant_acme::Error) -> bool {
+    let kind = match error {
+        instant_acme::Error::Api(problem) => problem.r#type.as_deref(),
+        _ => None,
+    };
+    kind == Some("urn:ietf:params:acme:error:badNonce")
 }
