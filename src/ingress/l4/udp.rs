@@ -18,6 +18,7 @@ use tokio::task::spawn_local;
 use super::doors::Port;
 use super::log::{self, Line};
 use super::tcp::InUse;
+use crate::ingress::clock::{Clock, Slot};
 use crate::ingress::core::{Core, TableRef};
 use crate::ingress::snapshot::UpstreamAddress;
 use crate::ingress::stats::UpstreamState;
@@ -94,6 +95,8 @@ async fn open(
     sessions: &Sessions,
     client: SocketAddr,
 ) -> Option<Rc<Session>> {
+    // While nothing is open the clock stands still: from here on it goes.
+    let slot = core.clock.slot();
     let table = core.table();
     let index = table.listeners.find(port.key)?;
     let entry = &table.listeners.entries[index];
@@ -133,7 +136,8 @@ async fn open(
     let idle = entry.listener.idle_ms();
     tracing::trace!(client = %ip, "a UDP session begins");
     spawn_local(async move {
-        answer(&core, &port, &socket, &replies, client, idle).await;
+        let end = |now: u64| now.saturating_add(idle).min(port.cut_at.get());
+        answer(&core.clock, &slot, &socket, &replies, client, end).await;
         drop((ending, in_use, admitted));
     });
     Some(session)
@@ -147,9 +151,16 @@ async fn connect(state: &UpstreamState) -> io::Result<UdpSocket> {
     Ok(upstream)
 }
 
-/// Passes what the upstream sends back to the client, until both have been silent for too long.
-async fn answer(core: &Core, port: &Port, socket: &UdpSocket, session: &Session, client: SocketAddr, idle: u64) {
-    let slot = core.clock.slot();
+/// Passes what the upstream sends back to the client, until both have been silent for too long: `end` says until when a
+/// session goes on that was used at a time.
+async fn answer(
+    clock: &Clock,
+    slot: &Slot,
+    socket: &UdpSocket,
+    session: &Session,
+    client: SocketAddr,
+    end: impl Fn(u64) -> u64,
+) {
     let mut space = Vec::new();
     loop {
         let mut ready = pin!(session.upstream.readable());
@@ -157,7 +168,7 @@ async fn answer(core: &Core, port: &Port, socket: &UdpSocket, session: &Session,
             if let Poll::Ready(ready) = ready.as_mut().poll(cx) {
                 return Poll::Ready(ready.is_ok());
             }
-            let end = session.used.get().saturating_add(idle).min(port.cut_at.get());
+            let end = end(session.used.get());
             if slot.is_past(end) {
                 return Poll::Ready(false);
             }
@@ -172,7 +183,7 @@ async fn answer(core: &Core, port: &Port, socket: &UdpSocket, session: &Session,
         space.resize(MAX_DATAGRAM, 0);
         match session.upstream.try_recv(&mut space) {
             Ok(n) => {
-                session.used.set(core.clock.now_ms());
+                session.used.set(clock.now_ms());
                 if socket.try_send_to(&space[..n], client).is_ok() {
                     session.bytes_out.set(session.bytes_out.get() + n as u64);
                 }
