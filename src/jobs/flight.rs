@@ -6,23 +6,20 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use tokio::sync::Notify;
 
+use super::container::{SHARED_FOLDER, SHARED_MOUNT};
 use super::handle::{Jobs, lock};
 use super::model::{Attempt, AttemptState, Run, Step, Stop};
 use super::plan::stopped;
 use super::store::attempts::{self, Ending};
-use crate::engine::{
-    ContainerState, EngineError, EngineStream, InstanceSpec, LogChunk, LogQuery, Observed, Owner, Role, VolumeKey,
-    VolumeMount,
-};
+use crate::engine::{ContainerState, EngineError, EngineStream, LogChunk, LogQuery, Observed, Owner, Role};
 use crate::kernel::error::chain;
 use crate::kernel::id::OperationId;
 use crate::operations::{LineKind, Log};
-use crate::releases::store as releases;
 use crate::store::StoreError;
 use crate::tenancy::access::Tenant;
 use crate::tenancy::store::projects;
 
-/// Seconds between the polite and the forceful stop of a container whose service is not known any more.
+/// Seconds between the polite and the forceful stop of a container.
 const GRACE_SECONDS: u32 = 10;
 /// Making a container may take so long.
 const START_DEADLINE: Duration = Duration::from_secs(120);
@@ -32,12 +29,6 @@ const CALL_DEADLINE: Duration = Duration::from_secs(30);
 const LAST_LINES: Duration = Duration::from_secs(2);
 /// Pause before a container is taken up again after the engine did not answer.
 const AGAIN: Duration = Duration::from_secs(1);
-/// Where the files that steps share are mounted, and the folder in there.
-const SHARED_MOUNT: &str = "/wharf";
-const SHARED_FOLDER: &str = "artifacts";
-/// Before the name of the volume of a run.
-const VOLUME: &str = "run.";
-
 /// A container this process follows.
 #[derive(Clone)]
 pub(super) struct Flight {
@@ -78,18 +69,6 @@ impl From<StoreError> for Broken {
     fn from(error: StoreError) -> Self {
         Self::Store(error)
     }
-}
-
-/// The volume of a run's shared files.
-pub(super) fn volume_of(run: &Run) -> VolumeKey {
-    let name = format!("{VOLUME}{}", run.id).parse().expect("letters, digits, `_` and `.`, and shorter than 63");
-    VolumeKey { environment: run.environment.clone(), name }
-}
-
-/// The run a volume belongs to, when it is one of this room's.
-#[must_use]
-pub(crate) fn run_of(volume: &VolumeKey) -> Option<OperationId> {
-    volume.name.as_str().strip_prefix(VOLUME)?.parse().ok()
 }
 
 /// What people read of an attempt: its step, and the item.
@@ -288,30 +267,6 @@ impl Jobs {
         Ok(tx.commit().await?)
     }
 
-    /// The container's specification, or why there can be none.
-    async fn spec(
-        &self,
-        tenant: &Tenant,
-        run: &Run,
-        step: &Step,
-        attempt: &Attempt,
-        owner: &Owner,
-    ) -> Result<Result<InstanceSpec, String>, StoreError> {
-        let parts = &self.inner.parts;
-        let Some(stored) = releases::get(&parts.store, tenant, &run.environment, run.revision).await? else {
-            return Ok(Err(format!("v{} is not stored any more", run.revision)));
-        };
-        let task = (&run.id, attempt.serial);
-        let spec = parts
-            .scheduler
-            .numbered_task_spec(owner, &stored.revision, &step.service, step.command.clone(), task)
-            .await;
-        Ok(spec.map(|mut spec| {
-            equip(&mut spec, run, step, attempt);
-            spec
-        }))
-    }
-
     /// How many lines of an attempt are in the log already.
     async fn copied(&self, tenant: &Tenant, run: &Run, step: &Step, attempt: &Attempt) -> Result<usize, StoreError> {
         let (heading, prefix) = (heading(step, attempt), prefix(run, step, attempt));
@@ -447,36 +402,6 @@ fn later(error: EngineError) -> Broken {
 
 fn failed(exit_code: Option<i64>, reason: String) -> Ending {
     Ending { state: AttemptState::Failed, exit_code, reason: Some(reason) }
-}
-
-/// What a container of a run gets besides what its service has.
-fn equip(spec: &mut InstanceSpec, run: &Run, step: &Step, attempt: &Attempt) {
-    let own = |name: &str, value: String| (name.to_owned(), value);
-    spec.environment.extend(step.environment.clone());
-    spec.environment.extend(run.program.parameters.clone());
-    spec.environment.extend([
-        own("WHARF_RUN", run.number.to_string()),
-        own("WHARF_STEP", attempt.step.clone()),
-        own("WHARF_ATTEMPT", attempt.number.to_string()),
-    ]);
-    if let Some(item) = step.items.get(attempt.item as usize) {
-        spec.environment.extend([own("WHARF_ITEM", item.clone()), own("WHARF_ITEM_INDEX", attempt.item.to_string())]);
-    }
-    if let Some(moment) = run.scheduled_for {
-        spec.environment.extend([own("WHARF_SCHEDULED_FOR", moment.rfc3339())]);
-    }
-    if run.program.shares_files() {
-        spec.environment.extend([own("WHARF_ARTIFACTS", format!("{SHARED_MOUNT}/{SHARED_FOLDER}"))]);
-        spec.mounts.push(VolumeMount {
-            volume: volume_of(run),
-            labels: std::collections::BTreeMap::new(),
-            target: SHARED_MOUNT.to_owned(),
-            read_only: false,
-            subpath: None,
-            no_copy: true,
-            shared_folder: Some(SHARED_FOLDER.to_owned()),
-        });
-    }
 }
 
 /// Copies lines but the first ones, which are in the log already.

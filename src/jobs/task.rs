@@ -2,53 +2,32 @@
 //! arguments and may run at any time.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use super::due::{Due, due};
-use super::flight::{run_of, volume_of};
-use super::handle::{Jobs, SCHEDULE, StartError, Wanted, lock};
-use super::model::{Attempt, AttemptState, Definition, Run, RunState, Stop, Trigger};
+use super::container::{run_of, volume_of};
+use super::handle::{Jobs, lock};
+use super::model::{Attempt, AttemptState, Run, RunState, Stop};
+use super::places::{Place, Reader};
 use super::plan::{Action, decide};
-use super::program::definitions;
-use super::store::{attempts, runs, schedules};
-use super::timetable::Timetable;
+use super::store::{attempts, runs};
 use crate::engine::EngineError;
 use crate::kernel::clock::Timestamp;
 use crate::kernel::error::chain;
 use crate::kernel::id::{EnvironmentId, OperationId};
 use crate::operations::State;
-use crate::releases::store as releases;
 use crate::store::StoreError;
 use crate::tenancy::access::Tenant;
-use crate::tenancy::model::Environment;
-use crate::tenancy::store::projects;
 
 /// The longest pause between two looks; deploys bring new schedules without a nudge.
-const CALM_MS: i64 = 5_000;
+pub(super) const CALM_MS: i64 = 5_000;
 /// The shortest one.
 const PACE: Duration = Duration::from_millis(50);
 /// Containers of all runs at the same time.
 const MOST_CONTAINERS: usize = 64;
 /// How often volumes that a crash left behind are looked for.
 const SWEEP: Duration = Duration::from_secs(3_600);
-
-/// The jobs of an environment, as what serves there says.
-struct Place {
-    environment: Environment,
-    /// The serving revision and its definitions.
-    serving: Option<(i64, Arc<Vec<Definition>>)>,
-    /// Its instances are wanted: neither stopped nor destroyed.
-    runs: bool,
-}
-
-/// Definitions that were read, by environment: revisions never change.
-#[derive(Default)]
-pub(super) struct Reader {
-    known: BTreeMap<EnvironmentId, (i64, Arc<Vec<Definition>>)>,
-}
 
 impl Jobs {
     /// Takes up the runs of an earlier control plane, so that their containers are not taken for leftovers. To be called
@@ -108,146 +87,6 @@ impl Jobs {
         self.admit_waiting(&places).await?;
         wakes.extend(self.carry_on(&places).await?);
         Ok(wakes.into_iter().min())
-    }
-
-    async fn places(&self, reader: &mut Reader) -> Result<BTreeMap<EnvironmentId, Place>, StoreError> {
-        let store = &self.inner.parts.store;
-        let mut rows = releases::every_desired(store).await?;
-        let mut places = BTreeMap::new();
-        for environment in projects::every(store).await? {
-            let Some(row) = rows.remove(&environment.id) else { continue };
-            let serving = match row.serving {
-                Some(attempt) => reader.read(self, &environment, attempt.revision).await?,
-                None => None,
-            };
-            let runs = !row.stopped && !row.destroyed;
-            places.insert(environment.id.clone(), Place { environment, serving, runs });
-        }
-        reader.known.retain(|id, _| places.contains_key(id));
-        Ok(places)
-    }
-
-    /// Makes the runs that are due; gives the next moments.
-    async fn follow_schedules(&self, place: &Place) -> Result<Vec<Timestamp>, StoreError> {
-        let Some((revision, definitions)) = &place.serving else { return Ok(Vec::new()) };
-        let scheduled: Vec<&Definition> = definitions.iter().filter(|d| d.schedule.is_some()).collect();
-        let tenant = Tenant::platform(place.environment.tenant_id.clone());
-        let (id, parts) = (&place.environment.id, &self.inner.parts);
-        let cursors = schedules::list(&parts.store, &tenant, id).await?;
-        let now = parts.clock.now();
-        let mut next = Vec::new();
-        for definition in &scheduled {
-            let Some(schedule) = &definition.schedule else { continue };
-            let table = match Timetable::new(schedule) {
-                Ok(table) => table,
-                Err(reason) => {
-                    tracing::error!(environment.id = %id, subject = %definition.subject, reason, "a schedule cannot be followed");
-                    continue;
-                }
-            };
-            let text = format!("{} {}", schedule.cron, schedule.zone);
-            let cursor = cursors.iter().find(|c| c.subject == definition.subject && c.timetable == text);
-            let owed = match cursor {
-                // It begins with what comes from now on. A clock that was set back far begins anew as well.
-                None => None,
-                Some(c) if c.seen_until.since_ms(now) > CALM_MS => None,
-                Some(c) if c.suspended_by.is_some() => continue,
-                Some(c) => match due(&table, definition.misfire, c.seen_until, now) {
-                    Some(owed) => Some(owed),
-                    None => {
-                        next.extend(table.after(now));
-                        continue;
-                    }
-                },
-            };
-            next.extend(table.after(now));
-            let mut tx = parts.store.write().await?;
-            schedules::put(&mut tx, &tenant, id, &definition.subject, &text, now).await?;
-            if let Some(owed) = owed.filter(|_| place.runs) {
-                self.pay(&mut tx, &tenant, place, definition, *revision, owed).await?;
-            }
-            tx.commit().await?;
-        }
-        for cursor in cursors.iter().filter(|c| scheduled.iter().all(|d| d.subject != c.subject)) {
-            let mut tx = parts.store.write().await?;
-            schedules::remove(&mut tx, &tenant, id, &cursor.subject).await?;
-            tx.commit().await?;
-        }
-        Ok(next)
-    }
-
-    /// Records what a schedule owes.
-    async fn pay(
-        &self,
-        tx: &mut crate::store::Write,
-        tenant: &Tenant,
-        place: &Place,
-        definition: &Definition,
-        revision: i64,
-        owed: Due,
-    ) -> Result<(), StoreError> {
-        let environment = &place.environment.id;
-        let (moment, trigger) = match owed {
-            Due::Run { moment, trigger } => (moment, trigger),
-            Due::Missed { moment } => (moment, Trigger::Schedule),
-        };
-        if runs::is_known(tx, tenant, environment, &definition.subject, moment).await? {
-            // The clock was set back over it.
-            return Ok(());
-        }
-        let missed = matches!(owed, Due::Missed { .. });
-        let unable = definition.with(BTreeMap::new()).err();
-        if let Some(reason) = unable.or_else(|| missed.then(|| "the platform was not running at its time".to_owned())) {
-            return self.leave_out(tx, tenant, place, definition, revision, moment, reason).await;
-        }
-        let program = definition.with(BTreeMap::new()).unwrap_or_else(|_| definition.program.clone());
-        let wanted =
-            Wanted { environment, definition, program, revision, trigger, actor: SCHEDULE, moment: Some(moment) };
-        match self.enter(tx, tenant, wanted).await {
-            Ok(run) => {
-                tracing::info!(run.id = %run.id, subject = %run.subject, number = run.number, state = run.state.as_str(), "a run is due");
-                Ok(())
-            }
-            Err(StartError::Store(error)) => Err(error),
-            Err(error) => self.leave_out(tx, tenant, place, definition, revision, moment, error.to_string()).await,
-        }
-    }
-
-    /// Notes a run that does not take place.
-    #[expect(clippy::too_many_arguments, reason = "all that a run is known by")]
-    async fn leave_out(
-        &self,
-        tx: &mut crate::store::Write,
-        tenant: &Tenant,
-        place: &Place,
-        definition: &Definition,
-        revision: i64,
-        moment: Timestamp,
-        reason: String,
-    ) -> Result<(), StoreError> {
-        let (parts, environment) = (&self.inner.parts, &place.environment.id);
-        let now = parts.clock.now();
-        let run = Run {
-            id: OperationId::new(now, &parts.random),
-            tenant: tenant.id().clone(),
-            environment: environment.clone(),
-            subject: definition.subject.clone(),
-            number: runs::next_number(tx, tenant, environment, &definition.subject).await?,
-            revision,
-            trigger: Trigger::Schedule,
-            actor: SCHEDULE.to_owned(),
-            scheduled_for: Some(moment),
-            program: definition.program.clone(),
-            state: RunState::Skipped,
-            alone: true,
-            cancelled_by: None,
-            reason: Some(reason),
-            created_at: now,
-            started_at: None,
-            finished_at: Some(now),
-        };
-        runs::insert(tx, tenant, &run).await?;
-        self.forget_old(tx, tenant, &run, definition.history).await
     }
 
     /// Lets waiting runs begin whose turn it is, and ends those whose turn will not come.
@@ -409,7 +248,7 @@ impl Jobs {
     }
 
     /// Keeps so many ended runs of a job or workflow, with their logs.
-    async fn forget_old(
+    pub(super) async fn forget_old(
         &self,
         tx: &mut crate::store::Write,
         tenant: &Tenant,
@@ -474,24 +313,5 @@ fn begun(serial: u32, step: String, item: u32, number: u32, now: Timestamp) -> A
         ended_at: None,
         exit_code: None,
         reason: None,
-    }
-}
-
-impl Reader {
-    async fn read(
-        &mut self,
-        jobs: &Jobs,
-        environment: &Environment,
-        revision: i64,
-    ) -> Result<Option<(i64, Arc<Vec<Definition>>)>, StoreError> {
-        if let Some(known) = self.known.get(&environment.id).filter(|(number, _)| *number == revision) {
-            return Ok(Some(known.clone()));
-        }
-        let tenant = Tenant::platform(environment.tenant_id.clone());
-        let stored = releases::get(&jobs.inner.parts.store, &tenant, &environment.id, revision).await?;
-        let Some(stored) = stored else { return Ok(None) };
-        let read = (revision, Arc::new(definitions(&stored.revision.stack)));
-        self.known.insert(environment.id.clone(), read.clone());
-        Ok(Some(read))
     }
 }
